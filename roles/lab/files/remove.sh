@@ -1,0 +1,39 @@
+#!/bin/sh
+# Remove what a lab left on this machine: remove.sh CHECKOUT [LAB]
+# With LAB, the hosts and the network of that lab alone; without, every lab of the checkout and its
+# images. Nothing of another checkout is touched; what all share goes with the last one's.
+set -eu
+checkout=$1 lab=${2:-}
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+run=/run/fuego-deploy store=/var/lib/fuego-deploy-lab
+[ "$(id -u)" -eq 0 ] || exec sudo -n -- "$here/remove.sh" "$@"
+command -v podman >/dev/null || exit 0
+podman() { "$here/podman.sh" "$@"; }
+
+filter="label=fuego-deploy.checkout=$checkout"
+for container in $(podman ps -aq --filter "$filter" ${lab:+--filter "label=fuego-deploy.lab=$lab"}); do
+    podman rm --force --time 0 --volumes "$container" >/dev/null
+    echo "removed host $container"
+done
+for network in $(podman network ls -q --filter "$filter" ${lab:+--filter "label=fuego-deploy.lab=$lab"}); do
+    podman network rm "$network" >/dev/null
+    echo "removed network $network"
+done
+[ -z "$lab" ] || exit 0
+
+# Labs of several checkouts share an image under a name each; the last name takes the image along.
+for image in $(podman images --format '{{.Repository}}:{{.Tag}}' --filter "reference=localhost/fuego-lab-$checkout"); do
+    podman rmi "$image" >/dev/null
+    echo "removed image $image"
+done
+
+# The namespace and the store of the labs of a machine with cgroup v1, see podman.sh.
+if [ -e "$run/mnt" ] && [ -z "$(podman ps --all --quiet)$(podman images --quiet)" ]; then
+    exec 9>"$run.lock"
+    flock 9
+    nsenter --mount="$run/mnt" umount "$store/overlay" 2>/dev/null || true
+    umount "$run/mnt"
+    umount "$run"
+    rm -rf "$run" "$run.lock" "$store"
+    echo "removed the mount namespace $run"
+fi
