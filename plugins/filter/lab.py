@@ -11,7 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 SLOTS = 64 * 256
-"""How many labs fit beside each other: second and third octet of 10.64–127.x and 127.64–127.x."""
+"""How many labs fit beside each other: second and third octet of 10.64-127.x and 127.64-127.x."""
 
 
 def lab_checkout(root: str) -> str:
@@ -26,7 +26,7 @@ def lab_slot(root: str, lab: str) -> int:
 
 
 def lab_network(slot: int | str, first: int) -> str:
-    """Return the first three octets of a slot's network: `first`.64–127.0–255."""
+    """Return the first three octets of a slot's network: `first`.64-127.0-255."""
     number = int(slot)
     if not 0 <= number < SLOTS:
         raise AnsibleFilterError(f"lab_slot: {number} is not in 0 to {SLOTS - 1}")
@@ -66,9 +66,9 @@ def lab_hosts(
     """Return the hosts to make: name, loopback address, SSH port, distribution, ports,
     and the `arguments` for podman that are its own.
 
-    A port is `{address, port, inner, mend}`: where this machine listens for port `inner` of the host,
-    and what moves it. Every host has SSH, every balancer the web; the first balancer answers on
-    127.0.0.1 too where the lab has a `lab_http_port`.
+    A port is `{address, port, inner, mend}`: where this machine listens for port `inner` of the
+    host, and what moves it. Every host has SSH, every balancer the web; the first balancer answers
+    on 127.0.0.1 too where the lab has a `lab_http_port`.
 
     Raises AnsibleFilterError where two hosts would share an address.
     """

@@ -7,9 +7,9 @@ DOCUMENTATION = r"""
 module: pool_admission
 short_description: Admit healthy members to the pools of a load balancer
 description:
-  - Runs on a load balancer. A member that this balancer has not admitted yet is asked for its health
-    path, over the same way that requests will take; one that answers as expected is admitted from
-    then on, one that does not stays out.
+  - Runs on a load balancer. A member that this balancer has not admitted yet is asked for its
+    health path, over the same way that requests will take; one that answers as expected is admitted
+    from then on, one that does not stays out.
   - An admission is kept in a file on the balancer until the member leaves the pool or changes its
     address, so a later fault does not take it back. Leaving out members that fail is nginx's part.
 options:
@@ -111,14 +111,14 @@ def admit(
                 waiting.append((site, member))
     refused = []
     with concurrent.futures.ThreadPoolExecutor(max_workers=32) as pool:
-        results = pool.map(lambda pair: check(*pair, timeout), waiting)
+        results = pool.map(lambda pair: check(pair[0], pair[1], timeout), waiting)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     for (site, member), reason in zip(waiting, results, strict=True):
         if reason is None:
             after[site["name"]][member["name"]] = {"address": where(member), "since": now}
         else:
             refused.append(f"{site['name']}: {member['name']} at {where(member)}: {reason}")
-    return after, refused
+    return {app: members for app, members in after.items() if members}, refused
 
 
 def read(path: str) -> Admissions:
@@ -175,7 +175,7 @@ def main() -> None:
         write(path, after)
     for site in module.params["sites"]:
         for member in site["members"]:
-            member["admitted"] = member["name"] in after[site["name"]]
+            member["admitted"] = member["name"] in after.get(site["name"], {})
     diff = {
         "before": json.dumps(before, indent=2, sort_keys=True) + "\n",
         "after": json.dumps(after, indent=2, sort_keys=True) + "\n",

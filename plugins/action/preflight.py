@@ -1,0 +1,136 @@
+"""Check every app of the inventory before any host is touched, all errors at once.
+
+Takes `apps` and `app_defaults`, reads addresses and groups from the inventory, connects to no
+host, and returns the fleet as one complete plan: `load_balancers`, `apps`, `by_host`, `sites`.
+"""
+
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+ROOT = Path(__file__).resolve().parents[2]
+# Ansible loads an action plugin by its path, so that its neighbours are no package to it.
+sys.path.insert(0, str(ROOT / "plugins"))
+
+from fleet.catalogue import load  # noqa: E402
+from fleet.hosts import Host, Inventory  # noqa: E402
+from fleet.plan import plan  # noqa: E402
+
+LAB_TIMEOUT = 1.0
+LAB_MEND = "boot the lab with: ansible-playbook playbooks/lab.yml (or make demo)"
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """`preflight`: apps, app_defaults → the fleet."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(
+            {"apps": {"type": "raw"}, "app_defaults": {"type": "raw"}}
+        )
+        errors: list[str] = []
+        variables = task_vars or {}
+        inventory = read_inventory(variables)
+        fleet, found = plan(
+            plain(arguments["apps"]), plain(arguments["app_defaults"]), inventory, load(ROOT), ROOT
+        )
+        errors += found
+        used = dict.fromkeys([host["name"] for host in fleet["load_balancers"]])
+        used |= dict.fromkeys(fleet["by_host"])
+        errors += check_lab(read_lab(used, variables["hostvars"], errors))
+        if errors:
+            return result | {"failed": True, "msg": report(errors)}
+        return result | {"changed": False} | fleet
+
+
+def plain(value: Any) -> Any:
+    """`value` without Ansible's tags and lazy containers, as the plain types it stands for."""
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return None if value is None else str(value)
+
+
+def report(errors: list[str]) -> str:
+    """One message, one line for each error."""
+    count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
+    return "\n".join([f"{count} found, no host was touched:", *errors])
+
+
+def read_inventory(variables: Mapping[str, Any]) -> Inventory:
+    """Groups, and the addresses of every host; the plan says whether a host matters."""
+    groups: dict[str, list[str]] = plain(variables["groups"])
+    names = dict.fromkeys(name for members in groups.values() for name in members)
+    return Inventory(groups, {name: read_host(name, variables["hostvars"][name]) for name in names})
+
+
+def read_host(name: str, found: Mapping[str, Any]) -> Host:
+    """The addresses of one host, by the rule of the role's own defaults."""
+    problems: list[str] = []
+    address = read_variable(name, found, "app_address", problems)
+    if address is None:
+        address = read_variable(name, found, "ansible_host", problems) or name
+    bind = read_variable(name, found, "app_bind", problems) or address
+    return Host(name, str(address), str(bind), "; ".join(problems))
+
+
+def read_variable(host: str, found: Mapping[str, Any], key: str, errors: list[str]) -> Any:
+    """The host's variable `key`; None where it is not set or its template fails."""
+    try:
+        return plain(found[key]) if key in found else None
+    except Exception as problem:  # whatever a template of the inventory raises
+        reason = " ".join(str(problem).split())
+        errors.append(f"{host}.{key}: cannot be made out ({reason}); mend it in the inventory")
+        return None
+
+
+def read_lab(
+    names: Iterable[str], hostvars: Mapping[str, Any], errors: list[str]
+) -> dict[str, tuple[str, int]]:
+    """Host → where its SSH is published, for the disposable hosts of a lab."""
+    lab = {}
+    for name in names:
+        where = read_variable(name, hostvars[name], "lab_ssh", errors)
+        if where is not None:
+            try:
+                lab[name] = (str(where["address"]), int(where["port"]))
+            except (KeyError, TypeError, ValueError):
+                errors.append(f"{name}.lab_ssh: {where!r} is not {{address: …, port: …}}")
+    return lab
+
+
+def check_lab(lab: Mapping[str, tuple[str, int]]) -> list[str]:
+    """One error for each host of the lab that does not take a connection; all tried at once."""
+    if not lab:
+        return []
+    with ThreadPoolExecutor(max_workers=min(32, len(lab))) as pool:
+        answers = pool.map(answers_at, lab.values())
+        return [
+            f"lab: {name} does not answer on {address}:{port}; {LAB_MEND}"
+            for (name, (address, port)), answer in zip(lab.items(), answers, strict=True)
+            if not answer
+        ]
+
+
+def answers_at(where: tuple[str, int]) -> bool:
+    """Whether something accepts a connection at (address, port) within LAB_TIMEOUT."""
+    try:
+        with socket.create_connection(where, timeout=LAB_TIMEOUT):
+            return True
+    except OSError:
+        return False

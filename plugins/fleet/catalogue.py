@@ -1,0 +1,83 @@
+"""What the roles say about an app's entry: its keys, their defaults, and the servers."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+Plain = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A key of the entry that the server knows, and the environment name it goes by."""
+
+    env: str
+    default: int
+    minimum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One file of roles/app/servers, as far as the preflight needs it."""
+
+    name: str
+    protocols: tuple[str, ...]
+    settings: dict[str, Setting]
+    bind: dict[str, str]
+    """`port` and `bind` → the environment name that stands for it."""
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Environment name → key of the entry."""
+        names = {setting.env: key for key, setting in self.settings.items()}
+        return names | {name: key for key, name in self.bind.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything the preflight takes from the tree rather than from the inventory."""
+
+    options: Plain
+    """Key of an entry → its option in the role's argument specification."""
+    defaults: Plain
+    servers: dict[str, Server] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> set[str]:
+        """The keys that some server has, and another may lack."""
+        return {key for server in self.servers.values() for key in server.settings}
+
+    @property
+    def aliases(self) -> set[str]:
+        """Every environment name that stands for a key on some server."""
+        return {name for server in self.servers.values() for name in server.aliases}
+
+    def speaking(self, protocol: str) -> list[str]:
+        """The names of the servers that speak `protocol`."""
+        return [s.name for s in self.servers.values() if protocol in s.protocols]
+
+
+def load(root: Path) -> Catalogue:
+    """Read the catalogue from the project's tree at `root`."""
+    role = root / "roles" / "app"
+    specs = _yaml(role / "meta" / "argument_specs.yml")["argument_specs"]
+    options = dict(specs["stage"]["options"]["app_spec"]["options"])
+    del options["name"]  # filled in by the playbook, nobody's to write
+    defaults = _yaml(role / "defaults" / "main.yml")["app_spec_defaults"]
+    servers = {path.stem: _server(path) for path in sorted(role.glob("servers/*.yml"))}
+    return Catalogue(options, defaults, servers)
+
+
+def _server(path: Path) -> Server:
+    data = _yaml(path)
+    settings = {
+        key: Setting(s["env"], s["default"], s.get("minimum", 1))
+        for key, s in data["settings"].items()
+    }
+    return Server(path.stem, tuple(data["protocols"]), settings, data["bind"])
+
+
+def _yaml(path: Path) -> Plain:
+    return cast(Plain, yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -1,0 +1,86 @@
+"""Every app checked and completed, and the fleet they make together."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from fleet.catalogue import Catalogue, Plain
+from fleet.checks import check_entry, check_ports, check_sites, check_source, is_open, place
+from fleet.entry import App, check_both, complete
+from fleet.hosts import Host, Inventory, check_balancers
+from fleet.reading import read_layer
+
+APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
+
+
+def plan(
+    apps: object, app_defaults: object, inventory: Inventory, catalogue: Catalogue, root: Path
+) -> tuple[Plain, list[str]]:
+    """The complete fleet, and every error that was found; the fleet is of use only without any."""
+    errors: list[str] = []
+    balancers = check_balancers(inventory, errors)
+    defaults = read_layer("app_defaults", app_defaults or {}, catalogue.options, errors)
+    check_both(defaults, list(catalogue.servers.values()), errors)
+    done: list[App] = []
+    if not isinstance(apps, Mapping) or not apps:
+        errors.append(
+            "apps: the inventory has no app; add one, for example "
+            "apps: {hello: {source: {path: apps/hello}, callable: 'main:wsgi_app'}}"
+        )
+        apps = {}
+    for name, entry in apps.items():
+        if not (isinstance(name, str) and APP_NAME.match(name)):
+            errors.append(
+                f"apps.{name}: not a name for an app; use at most 31 lower-case letters, digits "
+                "and -, a letter first"
+            )
+            continue
+        app = complete(name, entry, defaults, catalogue, errors)
+        check_entry(app, catalogue, errors)
+        check_source(app, root, errors)
+        place(app, inventory, balancers, errors)
+        done.append(app)
+    check_sites(done, errors)
+    check_ports(done, inventory, errors)
+    return _fleet(done, inventory, balancers), list(dict.fromkeys(errors))
+
+
+def _fleet(apps: list[App], inventory: Inventory, balancers: list[Host]) -> Plain:
+    specs = {app.spec["name"]: app.spec for app in apps}
+    by_host: dict[str, list[str]] = {}
+    for name, spec in specs.items():
+        for host in spec["hosts"]:
+            by_host.setdefault(host, []).append(name)
+    return {
+        "load_balancers": [{"name": host.name, "address": host.address} for host in balancers],
+        "apps": specs,
+        "by_host": by_host,
+        "sites": [_site(spec, inventory) for spec in specs.values()],
+    }
+
+
+def _site(spec: Plain, inventory: Inventory) -> Plain:
+    """What the role nginx takes as one site."""
+    hosts = [inventory.hosts[name] for name in spec["hosts"] if name in inventory.hosts]
+    return {
+        "name": spec["name"],
+        "domains": spec["domains"],
+        "default_site": spec["default_site"],
+        "port": spec["port"],
+        "health": {"path": spec["health"]["path"]},
+        "members": [
+            {
+                "name": host.name,
+                "address": _reached(spec, host),
+                "port": spec["port"],
+                "admitted": True,
+            }
+            for host in hosts
+        ],
+    }
+
+
+def _reached(spec: Plain, host: Host) -> str:
+    """Where balancers find the app: the address it is bound to, or the host's own."""
+    bound = spec.get("bind")
+    return host.address if bound is None or is_open(bound) else str(bound)

@@ -1,0 +1,99 @@
+"""Each server is one file of data that the specification knows, with a lock that stands alone."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from tree import ROOT, options, read
+
+FOLDER = ROOT / "roles" / "app" / "servers"
+SERVERS = sorted(FOLDER.glob("*.yml"), key=lambda path: path.stem)
+ENTRY = options(ROOT / "roles" / "app")["app_spec"]["options"]
+KEYS = {"protocols", "requirements", "settings", "bind", "socket", "type", "command"}
+KEYS |= {"stop_timeout"}
+OPTIONAL = {"config", "environment"}
+
+every_server = pytest.mark.parametrize("path", SERVERS, ids=lambda path: path.stem)
+
+
+def test_choices_are_the_files() -> None:
+    assert ENTRY["server"]["choices"] == [path.stem for path in SERVERS]
+
+
+@every_server
+def test_file_has_the_keys_of_a_server(path: Path) -> None:
+    server = read(path)
+    assert set(server) - OPTIONAL == KEYS
+    assert set(server["protocols"]) <= set(ENTRY["protocol"]["choices"])
+    assert set(server["socket"]) == {"inherit", "no_delay"}
+    assert set(server["bind"]) <= {"port", "bind"}
+    assert server["type"] in {"notify", "exec"}
+    assert set(re.findall(r"\{(\w+)\}", server["command"])) <= {"venv", "config", "callable"}
+    assert all(isinstance(value, str) for value in server.get("environment", {}).values())
+
+
+@every_server
+def test_settings_are_keys_of_the_entry(path: Path) -> None:
+    for key, setting in read(path)["settings"].items():
+        assert ENTRY[key]["type"] == "int"
+        assert set(setting) == {"env", "default", "minimum"}
+        assert setting["default"] >= setting["minimum"]
+
+
+@every_server
+def test_lock_is_pinned_hashed_and_names_no_index(path: Path) -> None:
+    lock = (FOLDER / read(path)["requirements"]).read_text(encoding="utf-8")
+    packages = re.split(r"\n(?=\w)", re.sub(r"^#.*\n", "", lock, flags=re.MULTILINE).strip())
+    assert packages != [""]
+    for package in packages:
+        assert re.match(r"[\w.-]+==\S+ ", package), package
+        assert "--hash=sha256:" in package, package
+    assert not re.search(r"https?://|^-|--index|--find-links", lock, re.MULTILINE)
+
+
+@every_server
+def test_lock_holds_what_its_source_names(path: Path) -> None:
+    lock = (FOLDER / read(path)["requirements"]).read_text(encoding="utf-8")
+    source = (FOLDER / read(path)["requirements"]).with_suffix(".in").read_text(encoding="utf-8")
+    for requirement in source.split():
+        name, _, version = requirement.partition("==")
+        assert re.search(rf"^{re.escape(name)}=={re.escape(version)}", lock, re.MULTILINE)
+
+
+def configured(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, object]:
+    for name in ("GUNICORN_WORKERS", "GUNICORN_THREADS", "GUNICORN_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"APP_NAME": "shop", **environment}.items():
+        monkeypatch.setenv(name, value)
+    return runpy.run_path(str(FOLDER / "gunicorn.conf.py"))
+
+
+def test_gunicorn_takes_its_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = configured(monkeypatch, GUNICORN_WORKERS="7", GUNICORN_TIMEOUT="0")
+    assert (settings["workers"], settings["timeout"]) == (7, 0)
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "gunicorn-uvicorn"])
+def test_gunicorn_has_the_defaults_of_the_data(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = configured(monkeypatch)
+    for key, setting in read(FOLDER / f"{server}.yml")["settings"].items():
+        assert settings[key] == setting["default"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("GUNICORN_WORKERS", "two", "GUNICORN_WORKERS: 'two' is not a whole number"),
+        ("GUNICORN_THREADS", "0", "GUNICORN_THREADS: 0 is below 1"),
+        ("GUNICORN_TIMEOUT", "-1", "GUNICORN_TIMEOUT: '-1' is not a whole number"),
+    ],
+)
+def test_gunicorn_refuses_a_wrong_value(
+    name: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match=re.escape(reason)) as refusal:
+        configured(monkeypatch, **{name: value})
+    assert "/etc/shop/env.local" in str(refusal.value)

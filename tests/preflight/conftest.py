@@ -1,0 +1,60 @@
+"""A small healthy fleet that the tests of the preflight then spoil in one place each."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "plugins"))
+
+from fleet.catalogue import Catalogue, load  # noqa: E402
+from fleet.hosts import Host, Inventory  # noqa: E402
+from fleet.plan import plan  # noqa: E402
+from fleets import (  # noqa: E402
+    ROOT,  # first: it makes plugins/ importable
+    Plain,
+    Planner,
+)
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return load(ROOT)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A project's root with the app `app`, the package `pkg` and folders that are neither."""
+    for folder in ("app/shop", "pkg/src/kit", "empty"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("app/main.py", "app/shop/__init__.py", "app/shop/web.py", "pkg/pyproject.toml"):
+        (tmp_path / file).touch()
+    (tmp_path / "pkg/src/kit/__init__.py").touch()
+    return tmp_path
+
+
+@pytest.fixture
+def inventory() -> Inventory:
+    hosts = {"lb1": "10.0.0.1", "app1": "10.0.0.11", "app2": "fd00::12"}
+    return Inventory(
+        groups={
+            "all": list(hosts),
+            "load_balancers": ["lb1"],
+            "app_servers": ["app1", "app2"],
+            "nobody": [],
+        },
+        hosts={name: Host(name, address, address) for name, address in hosts.items()},
+    )
+
+
+@pytest.fixture
+def planned(catalogue: Catalogue, source: Path, inventory: Inventory) -> Planner:
+    """Plan the given apps: `planned({name: entry}, app_defaults)` → fleet, errors."""
+
+    def run(
+        apps: object, app_defaults: object = None, fleet: Inventory = inventory
+    ) -> tuple[Plain, list[str]]:
+        return plan(apps, app_defaults, fleet, catalogue, source)
+
+    return run

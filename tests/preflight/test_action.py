@@ -1,0 +1,99 @@
+"""The action plugin in a real ansible-playbook, on an inventory of hosts that do not exist."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fleets import ROOT, Plain, entry
+
+PLAYBOOK = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - preflight:
+        apps: "{{ apps | default({}) }}"
+        app_defaults: "{{ app_defaults | default({}) }}"
+      register: __fleet
+    - ansible.builtin.copy:
+        content: "{{ __fleet | to_json }}"
+        dest: "{{ playbook_dir }}/fleet.json"
+        mode: "0600"
+      delegate_to: localhost
+      connection: local
+"""
+Run = Callable[..., tuple[int, str, Plain]]
+
+
+@pytest.fixture
+def run(source: Path) -> Run:
+    """Run the preflight over host variables and apps → exit code, output, fleet."""
+
+    def playbook(apps: Plain, **hosts: Plain) -> tuple[int, str, Plain]:
+        members = {"app1": {"app_address": "10.0.0.11"}, **hosts}
+        balancers = {"lb1": {"ansible_host": "10.0.0.1"}}
+        children = {"load_balancers": {"hosts": balancers}, "app_servers": {"hosts": members}}
+        for name, content in {
+            "hosts.json": {"all": {"children": children}},
+            "apps.json": {"apps": apps, "home": str(source)},
+        }.items():
+            (source / name).write_text(json.dumps(content), encoding="utf-8")
+        (source / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
+        done = subprocess.run(
+            [
+                Path(sys.executable).parent / "ansible-playbook",
+                *("-i", source / "hosts.json", "-e", f"@{source}/apps.json", source / "play.yml"),
+            ],
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "COLUMNS": "500"},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+        result = source / "fleet.json"
+        fleet: dict[str, Any] = json.loads(result.read_text("utf-8")) if result.exists() else {}
+        return done.returncode, done.stdout + done.stderr, fleet
+
+    return playbook
+
+
+def test_good(run: Run, source: Path) -> None:
+    """Values that templates make arrive as plain ones, and nothing is connected to."""
+    shop = entry(source={"path": "{{ home }}/app"}, port="{{ 8000 + 1 }}", env={"A": "{{ 'x' }}"})
+    code, output, fleet = run({"shop": shop}, app2={"app_address": "{{ 'fd00::' ~ 12 }}"})
+    assert code == 0, output
+    assert fleet["apps"]["shop"]["source"]["path"] == str(source / "app")
+    assert fleet["apps"]["shop"]["env"] == {"A": "x"}
+    assert [m["address"] for m in fleet["sites"][0]["members"]] == ["10.0.0.11", "fd00::12"]
+    assert fleet["load_balancers"] == [{"name": "lb1", "address": "10.0.0.1"}]
+
+
+def test_bad(run: Run, source: Path) -> None:
+    """All errors in one message; the lab's and the templates' are among them."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        up = {"app_address": "10.0.0.12", "lab_ssh": {"address": "127.0.0.1", "port": port}}
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            free = closed.getsockname()[1]
+        down = {"app_address": "10.0.0.13", "lab_ssh": {"address": "127.0.0.1", "port": free}}
+        code, output, _ = run(
+            {"shop": entry(source={"path": str(source / "app")}, server="gunicon")},
+            app2=up,
+            app3=down,
+            app4={"app_address": "{{ nowhere }}"},
+        )
+    assert code == 2
+    lines = output.splitlines()
+    start = next(i for i, line in enumerate(lines) if "errors found, no host was touched:" in line)
+    assert [line.strip() for line in lines[start + 1 : start + 4]] == [
+        "apps.shop.server: 'gunicon' is not one of gunicorn, gunicorn-uvicorn, uvicorn "
+        "(did you mean 'gunicorn'?)",
+        "app4.app_address: cannot be made out ('nowhere' is undefined); mend it in the inventory",
+        f"lab: app3 does not answer on 127.0.0.1:{free}; boot the lab with: "
+        "ansible-playbook playbooks/lab.yml (or make demo)",
+    ]
