@@ -1,0 +1,33 @@
+# Everything is safe to run twice, and to interrupt.
+SHELL := /bin/sh
+VENV := .venv/bin
+export PATH := $(CURDIR)/$(VENV):$(PATH)
+# This checkout's own settings, wherever make is called from.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+.PHONY: help demo test check lock reference clean setup
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup:
+	@tools/setup.sh
+
+demo: setup ## A load-balanced pool on this machine, from nothing; LAB_HTTP_PORT=8081 moves it
+	@python tools/demo.py
+
+test: setup ## Everything that proves the project; ends with "N passed, N failed"
+	@python tools/test.py
+
+check: setup ## The part of it that needs no host: lint, types, unit and contract tests
+	@python tools/test.py --no-hosts
+
+lock: setup ## Refresh requirements.lock from pyproject.toml
+	@uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --quiet pyproject.toml --output-file requirements.lock
+
+reference: setup ## Write docs/reference from the roles' argument specs and defaults
+	@python docs/generate.py
+
+clean: ## Take this checkout's labs, images and environment away
+	@tools/clean.sh

@@ -1,0 +1,130 @@
+"""What the tests of all scenarios share: the hosts over SSH, the balancers over HTTP, Ansible.
+
+Molecule says which scenario runs (MOLECULE_SCENARIO_NAME); the lab of that name was made by
+playbooks/lab.yml, which wrote how to reach its hosts to .lab/<scenario>/ssh_config.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+ROOT = Path(__file__).resolve().parent.parent
+SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME", "default")
+INVENTORY = ROOT / "molecule" / SCENARIO / "inventory"
+LAB = ROOT / ".lab" / SCENARIO
+HTTP_PORT = 8080
+"""Where a balancer's port 80 is published, on the balancer's own loopback address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP response, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By name in lower case."""
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON."""
+        return json.loads(self.body)
+
+
+class Lab:
+    """The hosts of the scenario, and what tests do with them."""
+
+    def __init__(self) -> None:
+        config = (LAB / "ssh_config").read_text()
+        self.addresses: dict[str, str] = dict(
+            re.findall(r"^Host (\S+)\n +HostName (\S+)", config, flags=re.MULTILINE)
+        )
+        """The loopback address of each host, by name."""
+
+    @cache  # noqa: B019 - one object for the session
+    def host(self, name: str) -> Host:
+        """Return the host `name`, to run commands on as root."""
+        return testinfra.get_host(
+            f"ssh://{name}?sudo=True", ssh_config=str(LAB / "ssh_config"), timeout=30
+        )
+
+    def request(
+        self,
+        site: str,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        balancer: str = "lb1",
+    ) -> Answer:
+        """Send one request for `site` through `balancer`, on a connection of its own."""
+        connection = http.client.HTTPConnection(self.addresses[balancer], HTTP_PORT, timeout=20)
+        try:
+            connection.request(method, path, body, {"Host": site, **(headers or {})})
+            response = connection.getresponse()
+            return Answer(
+                response.status,
+                {name.lower(): value for name, value in response.getheaders()},
+                response.read(),
+            )
+        finally:
+            connection.close()
+
+    def playbook(
+        self, *arguments: str, inventories: tuple[Path, ...] = (INVENTORY,)
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ansible-playbook as a person would, from the root of the checkout."""
+        chosen = [f"--inventory={inventory}" for inventory in inventories]
+        environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"}
+        return subprocess.run(
+            ["ansible-playbook", *chosen, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def restart(self, name: str) -> None:
+        """Reboot the host `name`: its container shares the machine's kernel, so it is restarted."""
+        podman = str(ROOT / "roles/lab/files/podman.sh")
+        label = f"--filter=label=fuego-deploy.lab={SCENARIO}"
+        names = subprocess.run(
+            [podman, "ps", "--format={{.Names}}", label], capture_output=True, text=True, check=True
+        ).stdout.split()
+        containers = [container for container in names if container.endswith(f"-{name}")]
+        subprocess.run([podman, "restart", "--time=10", *containers], check=True)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    """Return the hosts of the scenario."""
+    return Lab()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Show the hosts' journals where a test failed: the lab is gone before anybody can look."""
+    yield
+    if not session.testsfailed or not (LAB / "ssh_config").exists():
+        return
+    shown = Lab()
+    for name in shown.addresses:
+        print(f"\n--- journal of {name}")
+        print(
+            shown.host(name).run("journalctl --no-pager --lines=60 --output=short-precise").stdout
+        )

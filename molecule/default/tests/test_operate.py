@@ -1,0 +1,121 @@
+"""What an operator does next: settings on a host, a pool that grows, a mistake, a reboot.
+
+In the order of the file: each test leaves the fleet as it found it, and the reboot comes last.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from conftest import INVENTORY, Lab
+
+RECAP_CHANGED = "changed=0"
+
+
+def workers(lab: Lab, name: str, app: str) -> int:
+    """Return how many processes the service has below its main one."""
+    main = lab.host(name).run(f"systemctl show --property=MainPID --value {app}").stdout.strip()
+    return len(lab.host(name).run(f"pgrep --parent {main}").stdout.split())
+
+
+def wait_for_pool(lab: Lab, host: str, seconds: float = 30) -> None:
+    """Wait until `host` answers through the balancer; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if lab.request("hello.localhost", "/whoami").json()["host"] == host:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{host} answered no request within {seconds} s")
+
+
+def test_settings_on_the_host_win_after_a_restart_and_outlive_a_run(lab: Lab) -> None:
+    host = lab.host("app1")
+    assert workers(lab, "app1", "hello") == 2
+    before = host.file("/etc/hello/env.local").content_string
+    host.run("echo GUNICORN_WORKERS=3 >>/etc/hello/env.local")
+    assert host.run("systemctl restart hello").rc == 0
+    assert workers(lab, "app1", "hello") == 3
+    run = lab.playbook("site.yml")
+    assert run.returncode == 0, run.stdout
+    assert workers(lab, "app1", "hello") == 3
+    assert "GUNICORN_WORKERS=3" in host.file("/etc/hello/env.local").content_string
+
+    host.run("echo GUNICORN_CMD_ARGS=--workers=1 >>/etc/hello/env.local")
+    assert host.run("systemctl restart hello").rc == 0
+    assert workers(lab, "app1", "hello") == 1
+    host.run(f"cat >/etc/hello/env.local <<'END'\n{before}END")
+    assert host.run("systemctl restart hello").rc == 0
+    assert workers(lab, "app1", "hello") == 2
+
+
+def test_one_more_line_in_the_inventory_is_one_more_host_in_the_pool(
+    lab: Lab, tmp_path: Path
+) -> None:
+    grown = tmp_path / "hosts.yml"
+    grown.write_text("app_servers: {hosts: {app4: }}\n")
+    run = lab.playbook("site.yml", inventories=(INVENTORY, grown))
+    assert run.returncode == 0, run.stdout
+    wait_for_pool(lab, "app4")
+    again = lab.playbook("site.yml", inventories=(INVENTORY, grown))
+    assert again.stdout.count(RECAP_CHANGED) == 5, again.stdout
+
+    run = lab.playbook("site.yml")
+    assert run.returncode == 0, run.stdout
+    assert "app4" not in {
+        lab.request("hello.localhost", "/whoami").json()["host"] for _ in range(30)
+    }
+
+
+def test_callable_that_does_not_import_is_refused_at_stage(lab: Lab, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yml"
+    broken.write_text(
+        "apps:\n"
+        "  hello:\n"
+        "    source: {path: apps/hello, packages: [fuego]}\n"
+        "    callable: main:no_such_name\n"
+        "    default_site: true\n"
+        "    domains: [hello.localhost]\n"
+    )
+    current = "readlink /srv/hello/current"
+    before = {name: lab.host(name).run(current).stdout for name in ("app1", "app2", "app3")}
+    run = lab.playbook("site.yml", "-e", f"@{broken}")
+    assert run.returncode != 0
+    assert "apps.hello.callable" in run.stdout
+    assert "no_such_name" in run.stdout
+    for name, release in before.items():
+        assert lab.host(name).run(current).stdout == release
+    assert lab.request("hello.localhost", "/whoami").status == 200
+
+
+def test_setting_that_makes_no_sense_says_so_in_the_journal(lab: Lab) -> None:
+    host = lab.host("app2")
+    before = host.file("/etc/hello/env.local").content_string
+    host.run("echo GUNICORN_WORKERS=many >>/etc/hello/env.local")
+    host.run("systemctl restart hello")
+    journal = host.run("journalctl --unit hello --lines=40 --output=cat").stdout
+    host.run(f"cat >/etc/hello/env.local <<'END'\n{before}END")
+    host.run("systemctl reset-failed hello")
+    assert host.run("systemctl restart hello").rc == 0
+    assert "GUNICORN_WORKERS" in journal
+    assert "many" in journal
+
+
+def test_host_serves_again_after_a_reboot(lab: Lab) -> None:
+    lab.restart("app1")
+    wait_for_pool(lab, "app1")
+    for app in ("hello", "hello-async"):
+        assert lab.host("app1").service(f"{app}.service").is_running
+
+
+def test_balancer_serves_again_after_a_reboot(lab: Lab) -> None:
+    lab.restart("lb1")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if lab.request("hello.localhost", "/whoami").status == 200:
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail("the balancer did not come back within 30 s")

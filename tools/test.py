@@ -1,0 +1,127 @@
+"""Everything that proves the project, one step after another: what `make test` runs.
+
+The last line is `N passed, N failed`: one for each check and scenario, and one for each test in
+them. Exits with 1 where anything failed. Each step's output goes to .lab/log/ and, where it fails,
+to the terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / ".lab" / "log"
+SHELL_SCRIPTS = [
+    "tools/setup.sh",
+    "tools/clean.sh",
+    ".ci/run",
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "roles").glob("*/files/*.sh")),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command; where it writes a JUnit report, each of its tests counts."""
+
+    name: str
+    command: tuple[str, ...]
+    needs_hosts: bool = False
+    reports: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def steps() -> list[Step]:
+    """Return the steps in order: the quick ones first."""
+    found = [
+        Step("ruff", ("ruff", "check", ".")),
+        Step("ruff format", ("ruff", "format", "--check", ".")),
+        Step("mypy", ("mypy",)),
+        Step("yamllint", ("yamllint", "--strict", ".")),
+        Step("shellcheck", ("shellcheck", *SHELL_SCRIPTS)),
+        Step("ansible-lint", ("ansible-lint", "--offline", "--strict")),
+        Step("tests", ("pytest", "tests"), reports=True),
+        Step("fuego", ("make", "--no-print-directory", "-C", "fuego", "test"), reports=True),
+    ]
+    scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+    for scenario in scenarios:
+        found.append(
+            Step(
+                f"molecule {scenario}",
+                ("molecule", "test", "--scenario-name", scenario),
+                needs_hosts=True,
+                reports=True,
+            )
+        )
+    return found
+
+
+def count(report: Path) -> tuple[int, int]:
+    """Return how many tests of a JUnit report passed and failed; none where there is no report."""
+    if not report.exists():
+        return 0, 0
+    passed = failed = 0
+    for case in ElementTree.parse(report).iter("testcase"):
+        tags = {child.tag for child in case}
+        if tags & {"failure", "error"}:
+            failed += 1
+        elif "skipped" not in tags:
+            passed += 1
+    return passed, failed
+
+
+def run(step: Step) -> tuple[int, int]:
+    """Run a step, show its output where it fails, and return how much of it passed and failed."""
+    log = LOGS / f"{step.name.replace(' ', '-')}.log"
+    report = log.with_suffix(".xml")
+    report.unlink(missing_ok=True)
+    environment = os.environ | dict(step.environment)
+    if step.reports:
+        environment["PYTEST_ADDOPTS"] = f"--junitxml={report}"
+    print(f"==> {step.name}", end=" ", flush=True)
+    started = time.monotonic()
+    with log.open("w") as output:
+        code = subprocess.run(
+            step.command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    passed, failed = count(report) if step.reports else (0, 0)
+    verdict = "failed" if code else "ok"
+    tests = f", {passed} passed, {failed} failed" if step.reports else ""
+    print(f"{verdict} ({time.monotonic() - started:.0f} s{tests})", flush=True)
+    if code:
+        print(log.read_text(errors="replace"), flush=True)
+    return passed + (code == 0), failed + (code != 0)
+
+
+def main() -> None:
+    """Run the steps that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--no-hosts", action="store_true", help="leave out what needs hosts")
+    options = parser.parse_args()
+    LOGS.mkdir(parents=True, exist_ok=True)
+    passed = failed = 0
+    for step in steps():
+        if step.needs_hosts and options.no_hosts:
+            continue
+        step_passed, step_failed = run(step)
+        passed += step_passed
+        failed += step_failed
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()
