@@ -1,0 +1,110 @@
+"""A server for the developer's own machine: threads, and a restart when a file changes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from types import FrameType
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from .wsgi import WSGIApp
+
+CHILD = "FUEGO_RELOADED"
+POLL = 0.3  # seconds between two looks at the files
+
+Files = dict[Path, int]
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def server_bind(self) -> None:
+        """As the parent does, without its reverse look-up of the host's name, which can hang."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = self.socket.getsockname()[:2]
+        self.setup_environ()
+
+
+class ServerIPv6(Server):
+    address_family = socket.AF_INET6
+
+
+def make_server(app: WSGIApp, host: str, port: int) -> Server:
+    server = (ServerIPv6 if ":" in host else Server)((host, port), WSGIRequestHandler)
+    server.set_app(app)
+    return server
+
+
+def run(app: WSGIApp, host: str, port: int, *, reload: bool) -> None:
+    if reload and CHILD not in os.environ:
+        raise SystemExit(supervise([sys.executable, *sys.orig_argv[1:]]))
+    with make_server(app, host, port) as server:
+        shown = f"[{host}]" if ":" in host else host
+        print(f"Fuego serves http://{shown}:{server.server_port}/ (Ctrl-C ends it)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return
+
+
+def supervise(command: list[str]) -> int:
+    """Runs the command, again after each change. A child that fails is not the end: the next
+    change, most likely its mend, starts it again."""
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        while True:
+            files = watched()
+            child = subprocess.Popen(command, env={**os.environ, CHILD: "1"})
+            try:
+                if not changed(files, child):
+                    return child.returncode
+            finally:
+                child.terminate()
+                child.wait()
+            print("Fuego restarts: a file changed", flush=True)
+    except KeyboardInterrupt:
+        return 0
+
+
+def changed(files: Files, child: subprocess.Popen[bytes]) -> bool:
+    """Waits: True once a file differs, False once the child has ended of its own accord."""
+    while watched() == files:
+        if child.poll() == 0:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+def watched() -> Files:
+    """When the files of the app were last written: those below the main script's folder, and
+    the modules loaded from anywhere but the interpreter and its packages."""
+    main = Path(sys.argv[0]).resolve().parent
+    found = {path for path in main.rglob("*.py") if not _hidden(path.relative_to(main))}
+    installed = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib"))
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and not file.startswith(installed):
+            found.add(Path(file))
+    files: Files = {}
+    for path in found:
+        try:
+            files[path] = path.stat().st_mtime_ns
+        except OSError:  # removed since, or never a file
+            continue
+    return files
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+
+
+def _end(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)

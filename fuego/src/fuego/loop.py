@@ -1,0 +1,41 @@
+"""Async handlers under WSGI: one event loop in a thread of its own, kept between requests."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Starts with its first use, and again in a forked child, which inherits no threads:
+    a server may load the app before it forks its workers."""
+
+    __slots__ = ("_lock", "_loop", "_pid")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._loop: asyncio.AbstractEventLoop
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Blocks the calling thread alone; its context variables go along."""
+        with self._lock:
+            if self._pid != os.getpid():
+                self._start()
+        return asyncio.run_coroutine_threadsafe(_contain(coroutine), self._loop).result()
+
+    def _start(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="fuego-loop", daemon=True).start()
+        self._pid = os.getpid()
+
+
+async def _contain(coroutine: Coroutine[Any, Any, T]) -> T:
+    """These two would end the loop, and every request after this one would wait for ever."""
+    try:
+        return await coroutine
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"an async handler raised {error!r}") from error
