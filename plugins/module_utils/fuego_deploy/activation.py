@@ -1,0 +1,344 @@
+"""Activations on a host: a release and its settings, laid out, switched to, and proved.
+
+activations/<n>/release          symlink to the release
+activations/<n>/env              what the service's environment is made of
+activations/<n>/units/           the unit files, as they are in /etc/systemd/system
+activations/<n>/.activation.json written last; without it the folder is unfinished
+serving.json                     which activation passed its health gate, and which unit
+                                 files systemd was last seen running
+"""
+
+import contextlib
+import hashlib
+import inspect
+import json
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import checker, environment, units
+from .layout import (
+    MARK,
+    App,
+    DeployError,
+    ensure_folder,
+    group_of,
+    is_ours,
+    point,
+    read_json,
+    remove_tree,
+    set_access,
+    telling_of_a_full_disk,
+    write_file,
+    write_json,
+)
+from .release import pointed_to
+
+MARKER = ".activation.json"
+SERVING = "serving.json"
+LOCAL = """\
+# Settings of {app} on this host, as NAME=value; they win over those of the inventory.
+# This file is yours: it is never overwritten. A restart is all it takes:
+#   systemctl restart {app}.service
+"""
+CHECK_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an activation is to hold. `release` is the name of a folder in releases/."""
+
+    release: str
+    env: Mapping[str, str]
+    units: Mapping[str, str]
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def content(self, app: App) -> dict[str, str]:
+        """Path below the activation → text."""
+        return {
+            "env": environment.render(app.name, self.env),
+            **{f"units/{name}": text for name, text in self.units.items()},
+            **dict(self.files),
+        }
+
+    def digest(self, app: App) -> str:
+        """What two equal activations share."""
+        whole = json.dumps([self.release, self.content(app)], sort_keys=True)
+        return hashlib.sha256(whole.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A complete activation on the host."""
+
+    number: int
+    digest: str
+    release: str
+
+
+def read(app: App, name: str | None) -> Found | None:
+    """The activation of that name, where it is complete."""
+    if name is None or not name.isdigit():
+        return None
+    marker = read_json(app.activations / name / MARKER)
+    release = pointed_to(app.activations / name / "release")
+    if marker is None or release is None:
+        return None
+    return Found(int(name), str(marker.get("digest")), release)
+
+
+def current(app: App) -> Found | None:
+    return read(app, pointed_to(app.current))
+
+
+def numbers(app: App) -> list[int]:
+    if not app.activations.is_dir():
+        return []
+    return sorted(int(path.name) for path in app.activations.iterdir() if path.name.isdigit())
+
+
+def find(app: App, digest: str) -> Found | None:
+    """The activation that already holds this: the current one, or one staged after it."""
+    now = current(app)
+    if now and now.digest == digest:
+        return now
+    after = now.number if now else 0
+    for number in reversed(numbers(app)):
+        found = read(app, str(number))
+        if number > after and found and found.digest == digest:
+            return found
+    return None
+
+
+def lay(app: App, wanted: Wanted) -> Found:
+    """Make a new activation. It has no effect until it is switched to."""
+    number = max([0, *numbers(app)]) + 1
+    folder = app.activations / str(number)
+    try:
+        with telling_of_a_full_disk(app, "laying out the settings"):
+            ensure_folder(folder, 0o755)
+            ensure_folder(folder / "units", 0o755)
+            (folder / "release").symlink_to(f"../../releases/{wanted.release}")
+            for name, text in wanted.content(app).items():
+                secret = name == "env"  # systemd reads it as root, before it becomes the app
+                write_file(folder / name, text, 0o600 if secret else 0o644)
+            digest = wanted.digest(app)
+            write_json(folder / MARKER, {"digest": digest, "release": wanted.release,
+                                         "made": now_in_words()})  # fmt: skip
+    except BaseException:
+        with contextlib.suppress(OSError):
+            remove_tree(folder)
+        raise
+    return Found(number, digest, wanted.release)
+
+
+def remove_unfinished(app: App) -> list[str]:
+    """Take away what interrupted runs left: activations without their marker."""
+    held = {pointed_to(app.current), pointed_to(app.previous)}
+    gone = [
+        app.activations / str(number)
+        for number in numbers(app)
+        if str(number) not in held and read(app, str(number)) is None
+    ]
+    for folder in gone:
+        remove_tree(folder)
+    return [str(folder) for folder in gone]
+
+
+def remove(app: App, number: int) -> None:
+    """Remove an activation that is neither in use nor was the last one."""
+    if str(number) not in {pointed_to(app.current), pointed_to(app.previous)}:
+        remove_tree(app.activations / str(number))
+
+
+def ensure_local(app: App, check_mode: bool) -> bool:
+    """Make the operator's file once, and let nobody else read it. Says whether it changed."""
+    path = app.settings / "env.local"
+    missing = not path.exists()
+    if check_mode:
+        return missing
+    if missing:
+        write_file(path, LOCAL.format(app=app.name), 0o640, group_of(app))
+    return set_access(path, 0o640, 0, group_of(app)) or missing
+
+
+# What is pending ------------------------------------------------------------------------------
+
+
+def reasons(app: App, wanted: Wanted, found: Found | None) -> list[str]:
+    """Why the app has to be switched or restarted, in words; nothing where all is as wanted."""
+    now = current(app)
+    if now is None:
+        return ["it was never activated here"]
+    why = []
+    if found is None or found.number != now.number:
+        why.append(f"release {wanted.release} or its settings differ from activation {now.number}")
+    elif not is_proved(app, now.number):
+        why.append(f"activation {now.number} has not passed its health check")
+    for name, text in wanted.units.items():
+        installed = app.units / name
+        if not installed.is_file():
+            why.append(f"{installed} is missing")
+        elif installed.read_text(encoding="utf-8", errors="replace") != text:
+            why.append(f"{installed} was changed")
+    why += [
+        f"{name} is {state.active or 'unknown'} and {state.enabled or 'not installed'}"
+        for name, state in units.states(tuple(wanted.units)).items()
+        if not state.up
+    ]
+    return why
+
+
+def is_proved(app: App, number: int) -> bool:
+    """Whether this activation passed its health gate after it was last switched to."""
+    return serving(app).get("proved") == number
+
+
+def serving(app: App) -> dict[str, Any]:
+    return read_json(app.home / SERVING) or {}
+
+
+# The check of the callable ----------------------------------------------------------------------
+
+
+def check_callable(app: App, number: int, target: str, protocol: str) -> None:
+    """Import the callable as the service would: its user, settings, sandbox, Python and folder."""
+    folder = app.activations / str(number)
+    unit = (folder / "units" / f"{app.name}.service").read_text(encoding="utf-8")
+    release = folder.joinpath("release").resolve()
+    code = inspect.getsource(checker)  # works from the zip that Ansible runs modules from
+    command = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec",
+               f"--unit={app.name}-check-{os.getpid()}"]  # fmt: skip
+    given = [
+        *units.properties(unit, units.drop_ins(app.units, f"{app.name}.service")),
+        f"WorkingDirectory={release / 'src'}",
+        f"EnvironmentFile={folder / 'env'}",
+        f"EnvironmentFile=-{app.settings / 'env.local'}",
+        f"RuntimeMaxSec={CHECK_SECONDS}",
+    ]
+    command += [f"--property={item}" for item in given]
+    command += ["--", str(release / ".venv" / "bin" / "python"), "-c", code, target]
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False,
+        stdin=subprocess.DEVNULL, timeout=CHECK_SECONDS + 60,
+    )  # fmt: skip
+    judge(app, target, protocol, done.stdout, done.stderr, done.returncode)
+
+
+def judge(app: App, target: str, protocol: str, out: str, err: str, status: int) -> None:
+    """Read the checker's verdict; refuse with the reason and the last lines of the traceback."""
+    where = f"apps.{app.name}.callable: '{target}'"
+    try:
+        verdict = json.loads(out)
+    except ValueError:
+        said = "\n".join(err.strip().splitlines()[-15:]) or "it said nothing"
+        raise DeployError(
+            f"{where} cannot be imported: the process ended with status {status} "
+            f"(or took more than {CHECK_SECONDS} s)\n{said}"
+        ) from None
+    if "trace" in verdict:
+        trace = "\n".join(str(verdict["trace"]).strip().splitlines()[-12:])
+        raise DeployError(f"{where} cannot be imported, {verdict['error']}:\n{trace}")
+    if "error" in verdict:
+        there = ", ".join(verdict["callables"]) or "none"
+        raise DeployError(f"{where}: {verdict['error']}; the callables in it are: {there}")
+    kind = verdict["kind"]
+    what = f"a {verdict['type']} called with {verdict['parameters'] or 'unknown parameters'}"
+    if kind == "none":
+        raise DeployError(f"{where} is a {verdict['type']}, which nothing can call")
+    if kind == "other":
+        raise DeployError(f"{where} is {what}, which is no {protocol.upper()} app")
+    if kind in ("wsgi", "asgi") and kind != protocol:
+        raise DeployError(
+            f"{where} is {kind.upper()} ({what}), and the server expects {protocol.upper()}; "
+            f"name the {protocol.upper()} callable, or take a server that speaks {kind.upper()}"
+        )
+
+
+# Switching --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What a switch changed, or would change."""
+
+    changed: bool
+    reload: bool
+    """systemd has to read the unit files again."""
+    socket: bool
+    """The socket unit is not the one in force: stop the service, restart the socket."""
+    previous: int | None
+
+
+def switch(app: App, number: int, check_mode: bool = False) -> Switch:
+    """Point `current` at the activation and install its units. Restarts nothing."""
+    found = read(app, str(number))
+    if found is None:
+        raise DeployError(f"apps.{app.name}: there is no complete activation {number} here")
+    folder = app.activations / str(number)
+    texts = {path.name: path.read_text("utf-8") for path in sorted((folder / "units").iterdir())}
+    for name in texts:
+        installed = app.units / name
+        if os.path.lexists(installed) and not is_ours(installed):
+            raise DeployError(
+                f"apps.{app.name}: the unit {installed} does not say '{MARK}', so it is not "
+                "replaced: move it away, or rename the app"
+            )
+    record = serving(app)
+    loaded: dict[str, str] = record.get("units", {})
+    now = current(app)
+    moved = now is None or now.number != number
+    differing = [name for name, text in texts.items() if not _holds(app.units / name, text)]
+    wanted = {name: _sha(text) for name, text in texts.items()}
+    state = units.states(tuple(texts))
+    result = Switch(
+        changed=bool(moved or differing),
+        reload=bool(differing or wanted != loaded or any(s.stale for s in state.values())),
+        socket=any(n.endswith(".socket") and loaded.get(n) != d for n, d in wanted.items()),
+        previous=now.number if now else None,
+    )
+    if check_mode:
+        return result
+    with telling_of_a_full_disk(app, "switching"):
+        # From here on, and until the health gate says so, this host is not proved.
+        write_json(app.home / SERVING, {**record, "proved": None})
+        # What never passed its gate is nothing to go back to.
+        if moved and now is not None and record.get("proved") == now.number:
+            point(app.previous, f"activations/{now.number}")
+        if moved:
+            point(app.current, f"activations/{number}")
+        for name in differing:
+            write_file(app.units / name, texts[name])
+    units.reset_failed([name for name, unit in state.items() if unit.active == "failed"])
+    return result
+
+
+def confirm(app: App, number: int) -> bool:
+    """Note that the activation passed its health gate, with the units it did so under."""
+    now = current(app)
+    if now is None or now.number != number:
+        raise DeployError(f"apps.{app.name}: activation {number} is not the current one")
+    folder = app.activations / str(number) / "units"
+    wanted = {path.name: _sha(path.read_text("utf-8")) for path in folder.iterdir()}
+    record = serving(app)
+    if record.get("proved") == number and record.get("units") == wanted:
+        return False
+    write_json(app.home / SERVING, {"proved": number, "since": now_in_words(),
+                                    "release": now.release, "units": wanted})  # fmt: skip
+    return True
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def now_in_words() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,80 @@
+"""Runs with an app's own Python, inside its sandbox: does the callable import, and what is it?
+
+    python checker.py module:attribute
+
+Prints one JSON object on the standard output; whatever the app prints goes to standard error.
+Nothing but the standard library may be imported here, and nothing of this package.
+"""
+
+import contextlib
+import importlib
+import inspect
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+
+def kind_of(found: Any) -> str:
+    """What it can be called with makes it: wsgi, asgi, other (neither), unknown, or none (not)."""
+    if not callable(found):
+        return "none"
+    if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(
+        getattr(found, "__call__", None)  # noqa: B004
+    ):
+        return "asgi"
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):
+        return "unknown"
+    fits = {count: _fits(signature, count) for count in (0, 1, 2, 3)}
+    if fits[2] != fits[3]:
+        return "wsgi" if fits[2] else "asgi"
+    if fits[2] or fits[0] or fits[1]:  # takes anything, or is a factory, or an old ASGI 2 app
+        return "unknown"
+    return "other"
+
+
+def _fits(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*([None] * count))
+    except TypeError:
+        return False
+    return True
+
+
+def check(target: str) -> dict[str, object]:
+    """{"kind": …} or {"error": …, "trace": last lines}."""
+    module, _, attributes = target.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+    except BaseException as problem:
+        if isinstance(problem, KeyboardInterrupt):
+            raise
+        return {"error": f"importing {module} fails", "trace": traceback.format_exc()}
+    for name in attributes.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            like = sorted(n for n, item in vars(found).items() if callable(item) and n[0] != "_")
+            return {"error": f"{module} has no '{name}'", "callables": like[:20]}
+    parameters = ""
+    with contextlib.suppress(TypeError, ValueError):
+        parameters = str(inspect.signature(found))
+    return {"kind": kind_of(found), "type": type(found).__name__, "parameters": parameters}
+
+
+def main() -> None:
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    sys.path.insert(0, os.getcwd())
+    verdict = check(sys.argv[1])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(answer, json.dumps(verdict).encode())
+    os._exit(0)  # threads that the import started must not hold us
+
+
+if __name__ == "__main__":
+    main()

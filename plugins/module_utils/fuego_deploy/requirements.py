@@ -1,0 +1,58 @@
+"""The little of pip's requirements files that has to be understood to merge two of them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+NAME = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[[^\]]*\])?(?=[<>=!~;@\s]|$)")
+EXACT = re.compile(r"===?\s*[^\s*,]+\Z")
+NESTED = re.compile(r"(?:-r|--requirement)[ =]?\s*(\S+)")
+
+
+def canonical(name: str) -> str:
+    """The name as indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def logical_lines(text: str) -> Iterator[str]:
+    """The requirements and options of a file, continued lines joined, comments left out."""
+    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        bare = re.sub(r"(^|\s)#.*$", "", line).strip()
+        if bare:
+            yield bare
+
+
+def read(path: Path, seen: frozenset[Path] = frozenset()) -> list[str]:
+    """Every requirement of the file and of those it names by `-r`; options are left out."""
+    found: list[str] = []
+    for line in logical_lines(path.read_text(encoding="utf-8-sig")):
+        nested = NESTED.match(line)
+        if nested:
+            below = (path.parent / nested[1]).resolve()
+            if below not in seen and below.is_file():
+                found += read(below, seen | {path.resolve()})
+        elif line.startswith(("-e", "--editable")) or not line.startswith("-"):
+            found.append(line)
+    return found
+
+
+def name_of(line: str) -> str | None:
+    """The package that a requirement names; None for a bare path or address."""
+    match = NAME.match(line)
+    return canonical(match[1]) if match and "/" not in match[1] else None
+
+
+def is_hashed(line: str) -> bool:
+    return "--hash=" in line
+
+
+def is_pinned(line: str) -> bool:
+    """Whether the requirement can mean one thing only: an exact version, an address or a path."""
+    bare = line.partition(" --hash")[0].partition(";")[0].strip()
+    return "@" in bare or name_of(line) is None or EXACT.search(bare) is not None
+
+
+def without(text: str, names: set[str]) -> str:
+    """The lock without the packages of those names, each as one line."""
+    kept = [line for line in logical_lines(text) if name_of(line) not in names]
+    return "".join(f"{line}\n" for line in kept)

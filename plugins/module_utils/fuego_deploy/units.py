@@ -1,0 +1,88 @@
+"""What the modules ask of systemd, and what they read from unit files."""
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .layout import DeployError
+
+# What the check of an import shares with the service is all but its life as a service.
+NOT_FOR_A_CHECK = {
+    "BusName", "EnvironmentFile", "ExecCondition", "ExecReload", "ExecStart", "ExecStartPost",
+    "ExecStartPre", "ExecStop", "ExecStopPost", "FileDescriptorStoreMax", "KillMode", "NonBlocking",
+    "NotifyAccess", "PIDFile", "RemainAfterExit", "Restart", "RestartSec", "RuntimeMaxSec",
+    "Sockets", "StandardError", "StandardInput", "StandardOutput", "SyslogIdentifier",
+    "TimeoutSec", "TimeoutStartSec", "TimeoutStopSec", "Type", "WatchdogSec", "WorkingDirectory",
+}  # fmt: skip
+STATES = ("ActiveState", "UnitFileState", "NeedDaemonReload", "Result")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A unit as systemd sees it."""
+
+    active: str
+    enabled: str
+    stale: bool
+    """The file on disk is not the one systemd has loaded."""
+    result: str
+
+    @property
+    def up(self) -> bool:
+        return self.active == "active" and self.enabled == "enabled"
+
+
+def states(names: tuple[str, ...]) -> dict[str, State]:
+    """The state of each unit, of those that do not exist as well."""
+    done = _systemctl("show", f"--property=Id,{','.join(STATES)}", "--", *names)
+    found = {}
+    for block, name in zip(done.strip().split("\n\n"), names, strict=True):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        found[name] = State(
+            values.get("ActiveState", ""),
+            values.get("UnitFileState", ""),
+            values.get("NeedDaemonReload") == "yes",
+            values.get("Result", ""),
+        )
+    return found
+
+
+def reset_failed(names: list[str]) -> None:
+    """Let units that gave up be started again: systemd counts a start by hand, too."""
+    if names:
+        _systemctl("reset-failed", "--", *names)
+
+
+def _systemctl(*arguments: str) -> str:
+    done = subprocess.run(
+        ["systemctl", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+    if done.returncode:
+        raise DeployError(f"systemctl {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def properties(unit: str, drop_ins: list[str]) -> list[str]:
+    """The sandbox of a service's [Service] section, as `systemd-run --property` takes it.
+
+    Drop-ins follow in their order, so that what the operator opened is open for the check too.
+    """
+    found: list[str] = []
+    for text in (unit, *drop_ins):
+        section = ""
+        for line in re.sub(r"\\\n", " ", text).splitlines():
+            bare = line.strip()
+            if bare.startswith("["):
+                section = bare
+            elif section == "[Service]" and bare and bare[0] not in "#;":
+                key, _, value = bare.partition("=")
+                if key.strip() not in NOT_FOR_A_CHECK:
+                    found.append(f"{key.strip()}={value.strip()}")
+    return found
+
+
+def drop_ins(folder: Path, unit: str) -> list[str]:
+    """The operator's own settings for the unit, in the order systemd reads them."""
+    files = sorted((folder / f"{unit}.d").glob("*.conf"))
+    return [file.read_text(encoding="utf-8", errors="replace") for file in files]

@@ -1,0 +1,154 @@
+#!/usr/bin/python
+"""Ansible module: releases of an app on a host."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+if TYPE_CHECKING:
+    from fuego_deploy import release
+    from fuego_deploy.layout import App, DeployError, claim, missing_claims, refuse_foreign
+else:
+    from ansible.module_utils.fuego_deploy import release
+    from ansible.module_utils.fuego_deploy.layout import (
+        App,
+        DeployError,
+        claim,
+        missing_claims,
+        refuse_foreign,
+    )
+
+DOCUMENTATION = r"""
+module: app_release
+short_description: Claim an app's place on a host, and build its releases there
+description:
+  - C(state=claimed) makes the app's folders and marks them, and says whether the release is there.
+    A user, folder or unit of the app's name without our mark is refused before anything is made.
+  - C(state=present) builds the release from its artifact, in a folder of its own. It is complete
+    once its marker is written; without it, or built with another Python, it is built anew. A
+    folder that an activation uses is never built over.
+options:
+  name:
+    description: The app's name.
+    type: str
+    required: true
+  release:
+    description: The release's id.
+    type: str
+    required: true
+  state:
+    description: What to bring about.
+    type: str
+    choices: [claimed, present]
+    default: present
+  python:
+    description: The host's Python that the release is built with.
+    type: path
+    default: /usr/bin/python3
+  archive:
+    description: The artifact on the host. Needed for C(state=present).
+    type: path
+  uv:
+    description: uv on the host. Needed for C(state=present).
+    type: path
+  index_url:
+    description: The package index. Empty, it is uv's own default.
+    type: str
+    default: ""
+  ca_file:
+    description: A file of CA certificates on the host. Empty, it is uv's own choice.
+    type: str
+    default: ""
+  keep:
+    description: How many releases stay, beside the current and the previous one.
+    type: int
+    default: 5
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+author: fuego-deploy
+"""
+
+EXAMPLES = r"""
+- name: Build the release
+  app_release:
+    name: hello
+    release: 3f9c1a2b7d40
+    archive: /srv/hello/artifacts/3f9c1a2b7d40.tar.gz
+    uv: /usr/local/lib/fuego-deploy/uv-0.13.8
+"""
+
+RETURN = r"""
+folder:
+  description: The name of the release's folder in releases/, empty where it is not built.
+  type: str
+  returned: success
+missing:
+  description: Whether the release still has to be built.
+  type: bool
+  returned: success
+machine:
+  description: The host's architecture.
+  type: str
+  returned: success
+removed:
+  description: Old releases and activations that were cleared away.
+  type: list
+  returned: success
+"""
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    given = module.params
+    app = App(given["name"])
+    refuse_foreign(app)
+    made = missing_claims(app) if module.check_mode else claim(app)
+    python = release.ask_python(app, given["python"])
+    folder = release.find(app, given["release"], python)
+    removed: list[str] = []
+    if given["state"] == "present" and folder is None:
+        made.append(str(release.place(app, given["release"])))
+        if not module.check_mode:
+            settings = release.Settings(given["uv"], given["index_url"], given["ca_file"])
+            archive = Path(given["archive"])
+            folder = release.build(app, given["release"], archive, python, settings)
+            removed = release.prune(app, given["keep"])
+    return {
+        "changed": bool(made),
+        "made": made,
+        "folder": folder.name if folder else "",
+        "missing": folder is None,
+        "machine": os.uname().machine,
+        "removed": removed,
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "release": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["claimed", "present"], "default": "present"},
+            "python": {"type": "path", "default": "/usr/bin/python3"},
+            "archive": {"type": "path"},
+            "uv": {"type": "path"},
+            "index_url": {"type": "str", "default": ""},
+            "ca_file": {"type": "str", "default": ""},
+            "keep": {"type": "int", "default": 5},
+        },
+        required_if=[("state", "present", ["archive", "uv"])],
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module)
+    except DeployError as problem:
+        module.fail_json(msg=str(problem))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
