@@ -88,7 +88,11 @@ class Lab:
     ) -> subprocess.CompletedProcess[str]:
         """Run ansible-playbook as a person would, from the root of the checkout."""
         chosen = [f"--inventory={inventory}" for inventory in inventories]
-        environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"}
+        environment = os.environ | {
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        environment.pop("ANSIBLE_FORCE_COLOR", None)
         return subprocess.run(
             ["ansible-playbook", *chosen, *arguments],
             cwd=ROOT,

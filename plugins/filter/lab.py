@@ -47,6 +47,11 @@ def lab_id(name: str, is_balancer: bool) -> int:
     return int(match[1]) + (10 if is_balancer else 20)
 
 
+def _mac_address(address: str) -> str:
+    """Return the MAC address of the host at `address`, so that it keeps it over a reboot."""
+    return "02:00:" + ":".join(f"{int(octet):02x}" for octet in address.split("."))
+
+
 def _ulimits() -> list[str]:
     """Return podman's limits for a host, no higher than this process's, which crun cannot raise."""
     limits = []
@@ -103,6 +108,7 @@ def lab_hosts(
                 "arguments": [
                     f"--hostname={name}",
                     f"--ip={variables['app_address']}",
+                    f"--mac-address={_mac_address(str(variables['app_address']))}",
                     *_ulimits(),
                     *(f"--publish={p['address']}:{p['port']}:{p['inner']}" for p in ports),
                 ],

@@ -57,6 +57,11 @@ def test_only_the_first_balancer_answers_where_browsers_look() -> None:
     assert "LAB_HTTP_PORT=8082" in hosts[0]["ports"][2]["mend"]
 
 
+def test_a_host_keeps_its_network_card_over_a_reboot() -> None:
+    (host,) = lab_hosts(["app1"], {"app1": variables(21)}, [])
+    assert "--mac-address=02:00:0a:40:00:15" in host["arguments"]
+
+
 def test_two_hosts_with_one_address_are_refused() -> None:
     with pytest.raises(AnsibleFilterError, match=r"app1 and client1 share the lab_id 21"):
         lab_hosts(["app1", "client1"], {"app1": variables(21), "client1": variables(21)}, [])

@@ -37,8 +37,10 @@ def test_whoami_names_the_server_that_runs(lab: Lab, site: str, method: str) -> 
     who = answer.json()
     assert answer.status == 200
     assert (who["server"], who["protocol"]) == SITES[site]
-    process = lab.host(who["host"]).file(f"/proc/{who['pid']}/cmdline").content.decode()
-    assert SITES[site][0] in process
+    host, app = lab.host(who["host"]), site.partition(".")[0]
+    main = host.run(f"systemctl show --property=MainPID --value {app}").stdout.strip()
+    assert f"/bin/{SITES[site][0]}" in host.file(f"/proc/{main}/cmdline").content.decode()
+    assert f"/{app}.service" in host.file(f"/proc/{who['pid']}/cgroup").content.decode()
 
 
 @sites
@@ -54,7 +56,7 @@ def test_request_id_is_the_same_all_the_way(lab: Lab, site: str, method: str) ->
     (line,) = access_log(lab, request_id)
     assert line["status"] in (200, "200")
     assert line["upstream_addr"]
-    app = "hello" if site == "hello.localhost" else "hello-async"
+    app = site.partition(".")[0]
     journal = lab.host(who["host"]).run(f"journalctl --unit {app} --output=cat").stdout
     assert request_id in journal
 

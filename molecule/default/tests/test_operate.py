@@ -5,13 +5,20 @@ In the order of the file: each test leaves the fleet as it found it, and the reb
 
 from __future__ import annotations
 
+import re
+import socket
 import time
 from pathlib import Path
 
 import pytest
-from conftest import INVENTORY, Lab
+from conftest import INVENTORY, ROOT, Lab
 
-RECAP_CHANGED = "changed=0"
+
+def changed(output: str) -> dict[str, int]:
+    """Return how many tasks changed something, by host, from the recap of a run."""
+    return {
+        name: int(count) for name, count in re.findall(r"^(\S+) +: .*changed=(\d+)", output, re.M)
+    }
 
 
 def workers(lab: Lab, name: str, app: str) -> int:
@@ -50,22 +57,54 @@ def test_settings_on_the_host_win_after_a_restart_and_outlive_a_run(lab: Lab) ->
     assert workers(lab, "app1", "hello") == 2
 
 
-def test_one_more_line_in_the_inventory_is_one_more_host_in_the_pool(
-    lab: Lab, tmp_path: Path
-) -> None:
-    grown = tmp_path / "hosts.yml"
-    grown.write_text("app_servers: {hosts: {app4: }}\n")
-    run = lab.playbook("site.yml", inventories=(INVENTORY, grown))
+@pytest.fixture
+def grown(tmp_path: Path) -> Path:
+    """Return the scenario's inventory with one more line: app4, a bare host that is up."""
+    text = (INVENTORY / "hosts.yml").read_text()
+    root = "{{ (inventory_dir ~ '/../../..') | realpath }}"
+    assert root in text
+    text = text.replace(root, str(ROOT)).replace("        app3:", "        app4:\n        app3:")
+    (tmp_path / "group_vars").symlink_to(INVENTORY / "group_vars")
+    (tmp_path / "hosts.yml").write_text(text)
+    return tmp_path
+
+
+def test_check_on_a_bare_host_ends_well_and_touches_nothing(lab: Lab, grown: Path) -> None:
+    host = lab.host("app4")
+    look = "find /etc /srv /usr /var/lib /var/log/apt -newer /proc/1 -type f | sort"
+    before = host.run(look).stdout
+    run = lab.playbook("site.yml", "--check", inventories=(grown,))
     assert run.returncode == 0, run.stdout
+    assert changed(run.stdout)["app4"] > 0
+    assert host.run(look).stdout == before
+    assert host.run("getent passwd hello").rc != 0
+
+
+def test_one_more_line_in_the_inventory_is_one_more_host_in_the_pool(lab: Lab, grown: Path) -> None:
+    run = lab.playbook("site.yml", inventories=(grown,))
+    assert run.returncode == 0, run.stdout
+    assert changed(run.stdout)["app1"] == 0
     wait_for_pool(lab, "app4")
-    again = lab.playbook("site.yml", inventories=(INVENTORY, grown))
-    assert again.stdout.count(RECAP_CHANGED) == 5, again.stdout
+    again = lab.playbook("site.yml", inventories=(grown,))
+    assert set(changed(again.stdout).values()) == {0}, again.stdout
+    check = lab.playbook("site.yml", "--check", inventories=(grown,))
+    assert set(changed(check.stdout).values()) == {0}, check.stdout
 
     run = lab.playbook("site.yml")
     assert run.returncode == 0, run.stdout
-    assert "app4" not in {
-        lab.request("hello.localhost", "/whoami").json()["host"] for _ in range(30)
-    }
+    answered = {lab.request("hello.localhost", "/whoami").json()["host"] for _ in range(30)}
+    assert answered == {"app1", "app2", "app3"}
+
+
+def test_port_that_something_else_holds_is_named_with_what_moves_it(lab: Lab) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        run = lab.playbook("playbooks/lab.yml", "-e", f"lab_http_port={port}")
+    assert run.returncode != 0
+    message = " ".join(run.stdout.split())
+    assert f"lab: port {port} on 127.0.0.1, which lb1 needs, is held" in message
+    assert f"LAB_HTTP_PORT={port + 1}" in message
+    assert lab.request("hello.localhost", "/whoami").status == 200
 
 
 def test_callable_that_does_not_import_is_refused_at_stage(lab: Lab, tmp_path: Path) -> None:
