@@ -13,8 +13,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,9 +32,9 @@ class Step:
 
     name: str
     command: tuple[str, ...]
+    folder: str = "."
     needs_hosts: bool = False
     reports: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def steps() -> list[Step]:
@@ -44,11 +43,15 @@ def steps() -> list[Step]:
         Step("ruff", ("ruff", "check", ".")),
         Step("ruff format", ("ruff", "format", "--check", ".")),
         Step("mypy", ("mypy",)),
+        Step("mypy molecule", ("mypy", "molecule")),
         Step("yamllint", ("yamllint", "--strict", ".")),
         Step("shellcheck", ("shellcheck", *SHELL_SCRIPTS)),
         Step("ansible-lint", ("ansible-lint", "--offline", "--strict")),
         Step("tests", ("pytest", "tests"), reports=True),
-        Step("fuego", ("make", "--no-print-directory", "-C", "fuego", "test"), reports=True),
+        Step("fuego", ("coverage", "run", "-m", "pytest"), folder="fuego", reports=True),
+        Step("fuego coverage", ("coverage", "report"), folder="fuego"),
+        Step("fuego mypy", ("mypy",), folder="fuego"),
+        Step("apps", ("pytest", "apps"), reports=True),
     ]
     scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
     for scenario in scenarios:
@@ -82,7 +85,7 @@ def run(step: Step) -> tuple[int, int]:
     log = LOGS / f"{step.name.replace(' ', '-')}.log"
     report = log.with_suffix(".xml")
     report.unlink(missing_ok=True)
-    environment = os.environ | dict(step.environment)
+    environment = dict(os.environ)
     if step.reports:
         environment["PYTEST_ADDOPTS"] = f"--junitxml={report}"
     print(f"==> {step.name}", end=" ", flush=True)
@@ -90,7 +93,7 @@ def run(step: Step) -> tuple[int, int]:
     with log.open("w") as output:
         code = subprocess.run(
             step.command,
-            cwd=ROOT,
+            cwd=ROOT / step.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -118,7 +118,7 @@ PENDING = ".fuego-deploy-pending"
 TRIAL = ".nginx-trial-"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """What the operator is told: the path, the reason and the mend."""
 
 
@@ -171,20 +171,20 @@ def is_as_shipped(path: Path) -> bool:
 
 
 def wanted(files: dict[str, str], mark: str, ipv6: bool) -> dict[str, bytes]:
-    """The files as this host gets them. Raises Refused for a path or content that is not ours."""
+    """The files as this host gets them. Raises RefusedError for what is not ours."""
     contents = {}
     for path, text in files.items():
         content = text.encode()
         if Path(path).is_absolute() or ".." in Path(path).parts:
-            raise Refused(f"files: {path!r} does not stay below the folder")
+            raise RefusedError(f"files: {path!r} does not stay below the folder")
         if not is_marked(content, mark):
-            raise Refused(f"files: {path!r} lacks {mark!r} in its first lines")
+            raise RefusedError(f"files: {path!r} lacks {mark!r} in its first lines")
         contents[path] = content if ipv6 else IPV6_LISTENER.sub(b"", content)
     return contents
 
 
 def compare(folder: Path, files: dict[str, bytes], owned: list[str], mark: str) -> Change:
-    """What has to change below `folder`. Raises Refused for a file that somebody else made."""
+    """What has to change below `folder`. Raises RefusedError for a file that somebody else made."""
     change = Change()
     for path, content in files.items():
         live = folder / path
@@ -209,15 +209,15 @@ def compare(folder: Path, files: dict[str, bytes], owned: list[str], mark: str) 
 
 
 def check_takeover(folder: Path, live: Path) -> None:
-    """Raise Refused unless `live` is the distribution's, with nothing that would be lost."""
+    """Raise RefusedError unless `live` is the distribution's, with nothing that would be lost."""
     if not is_as_shipped(live):
-        raise Refused(
+        raise RefusedError(
             f"{live} is not ours and not as the distribution ships it; move it away "
             f"(mv {live} {live}.before) and run again"
         )
     others = [p for p in sorted((folder / "sites-enabled").glob("*")) if p.name != "default"]
     if live.name == "nginx.conf" and others:
-        raise Refused(
+        raise RefusedError(
             f"{live} serves sites that would be lost: {', '.join(map(str, others))}; move what "
             f"you want to keep to {folder}/conf.d/*.conf, the rest away, and run again"
         )
@@ -260,10 +260,15 @@ def special(folder: str, names: list[str]) -> set[str]:
     return {n for n, p in paths.items() if not (p.is_symlink() or p.is_file() or p.is_dir())}
 
 
+def plain(line: str) -> str:
+    """A line of nginx's log without its time and process."""
+    return re.sub(r"^\S+ \S+ (\[\w+\]) \d+#\d+:", r"\1", line.strip().removeprefix("nginx: "))
+
+
 def test(executable: str, tree: Path, folder: Path) -> list[str]:
     """Put `tree` to nginx's own test, paths told as below `folder`.
 
-    Returns its warnings. Raises Refused with its lines.
+    Returns its warnings. Raises RefusedError with its lines.
     """
     result = subprocess.run(
         [executable, "-t", "-c", str(tree / "nginx.conf")],
@@ -273,12 +278,12 @@ def test(executable: str, tree: Path, folder: Path) -> list[str]:
         check=False,
     )
     lines = [
-        line.replace(str(tree), str(folder)).removeprefix("nginx: ")
+        plain(line).replace(str(tree), str(folder))
         for line in result.stderr.splitlines()
         if not re.search(r"configuration file \S+ (syntax is ok|test (failed|is successful))", line)
     ]
     if result.returncode:
-        raise Refused("\n".join(["nginx refuses the configuration:", *lines]))
+        raise RefusedError("\n".join(["nginx refuses the configuration:", *lines]))
     return [line for line in lines if "[warn]" in line]
 
 
@@ -345,7 +350,7 @@ def workers(master: int) -> set[int]:
 
 
 def reload(master: int, error_log: Path, timeout: float) -> None:
-    """Have nginx load its configuration, and wait until it has. Raises Refused where it has not."""
+    """Have nginx load its configuration and wait until it has, or raise RefusedError."""
     before = workers(master)
     with contextlib.ExitStack() as stack:
         log = None
@@ -361,12 +366,12 @@ def reload(master: int, error_log: Path, timeout: float) -> None:
             if now and not now & before:
                 return
             if log:
-                said += [line.strip() for line in log if "[emerg]" in line]
+                said += [line for line in log if "[emerg]" in line]
             # It tries a port that is taken for 2.5 seconds before it gives up.
             if any("[emerg] " in line and " bind() to " not in line for line in said):
                 break
-    lines = dict.fromkeys(re.sub(r"^.*(?=\[emerg\])", "", line) for line in said)
-    raise Refused(
+    lines = dict.fromkeys(map(plain, said))
+    raise RefusedError(
         "\n".join(lines) or f"no new worker process within {timeout:g} s, and no word in its log"
     )
 
@@ -388,9 +393,9 @@ def install(folder: Path, change: Change, master: int | None, log: Path, timeout
         if master is not None:
             # Should it have read the new files after all, it reads the former ones last.
             os.kill(master, signal.SIGHUP)
-        if isinstance(error, Refused):
+        if isinstance(error, RefusedError):
             fate = ", the former files are back in their place" if change else ""
-            raise Refused(
+            raise RefusedError(
                 f"nginx did not take the configuration; it serves on as before{fate}:\n{error}"
             ) from error
         raise
@@ -425,12 +430,12 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def run(module: AnsibleModule) -> dict[str, object]:
-    """Do what the task asks; the result as Ansible takes it. Raises Refused."""
+    """Do what the task asks; the result as Ansible takes it. Raises RefusedError."""
     p = module.params
     folder = Path(p["path"])
     executable = module.get_bin_path(p["executable"], opt_dirs=["/usr/sbin", "/usr/local/sbin"])
     if executable is None and not module.check_mode:
-        raise Refused(f"{p['executable']} is not installed on this host")
+        raise RefusedError(f"{p['executable']} is not installed on this host")
     files = wanted(p["files"], p["mark"], has_ipv6())
     with lock(folder) if folder.is_dir() else contextlib.nullcontext():
         change = compare(folder, files, p["owned"], p["mark"])
@@ -475,7 +480,7 @@ def main() -> None:
     )
     try:
         result = run(module)
-    except Refused as error:
+    except (RefusedError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

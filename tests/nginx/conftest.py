@@ -1,39 +1,12 @@
-"""The role's files rendered by Ansible itself, and nginx to judge them, with no host at all."""
+"""nginx itself, for tests that need no host: the machine's own or Debian's package, unpacked."""
 
 import shutil
-import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
-
-ROOT = Path(__file__).resolve().parents[2]
-ROLE = ROOT / "roles" / "nginx"
-Files = dict[str, str]
-Render = Callable[..., Files]
-
-
-def render(sites: list[dict[str, Any]], **settings: Any) -> Files:
-    """What the task of tasks/configure.yml hands to the module."""
-    loader = DataLoader()
-    variables: dict[str, Any] = {"ansible_search_path": [str(ROLE)]}
-    for path in ("defaults/main.yml", "vars/main.yml"):
-        variables |= loader.load_from_file(str(ROLE / path), trusted_as_template=True)
-    variables |= {"nginx_sites": sites, **settings}
-    templar = Templar(loader, variables)
-    base: Files = templar.template(variables["__nginx_base_files"])
-    return {**base, **templar.template(variables["__nginx_site_files"])}
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
+from nginx_tree import Tree
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +14,7 @@ def nginx_root(request: pytest.FixtureRequest) -> Path:
     """A folder with Debian's nginx in it: the machine's own, or its package unpacked."""
     if Path("/usr/sbin/nginx").exists() and Path("/etc/nginx/mime.types").exists():
         return Path("/")
-    cache: Path = request.config.cache.mkdir("nginx")  # type: ignore[union-attr]
+    cache: Path = request.config.cache.mkdir("nginx")
     root = cache / "root"
     if not (root / "usr/sbin/nginx").exists():
         if not (shutil.which("apt-get") and shutil.which("dpkg")):
@@ -64,73 +37,6 @@ def nginx_root(request: pytest.FixtureRequest) -> Path:
 def nginx(nginx_root: Path) -> str:
     """The program."""
     return str(nginx_root / "usr/sbin/nginx")
-
-
-class Tree:
-    """A configuration folder whose nginx touches nothing outside `home` and needs no root."""
-
-    def __init__(self, home: Path, program: str, mime_types: Path) -> None:
-        self.home = home
-        self.program = program
-        self.path = home / "nginx"
-        self.pid_file = home / "nginx.pid"
-        self.error_log = home / "log" / "error.log"
-        self.port = free_port()
-        self.child: subprocess.Popen[bytes] | None = None
-        self.path.mkdir()
-        self.error_log.parent.mkdir()
-        shutil.copy(mime_types, self.path)
-
-    def here(self, text: str) -> str:
-        """The text of a file with the host's paths and port replaced by ours."""
-        temporary = "".join(
-            f"    {kind}_temp_path {self.home}/{kind};\n"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        for host, ours in {
-            "/run/nginx.pid": str(self.pid_file),
-            "/var/log/nginx": str(self.error_log.parent),
-            "user www-data;\n": "",
-            "http {\n": "http {\n" + temporary,
-            "worker_processes auto;": "worker_processes 2;",
-        }.items():
-            text = text.replace(host, ours)
-        return text
-
-    def write(self, files: Files) -> None:
-        for name, text in files.items():
-            (self.path / name).parent.mkdir(exist_ok=True)
-            (self.path / name).write_text(self.here(text))
-
-    def test(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.program, "-t", "-c", str(self.path / "nginx.conf")],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def start(self) -> None:
-        """Run nginx as a child of the test and wait until it listens."""
-        self.child = subprocess.Popen(
-            [self.program, "-g", "daemon off;", "-c", str(self.path / "nginx.conf")]
-        )
-        for _ in range(250):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except ConnectionRefusedError:
-                assert self.child.poll() is None, self.error_log.read_text()
-                try:
-                    self.child.wait(0.02)
-                except subprocess.TimeoutExpired:
-                    continue
-        raise AssertionError("nginx does not listen")
-
-    def stop(self) -> None:
-        if self.child:
-            self.child.terminate()
-            self.child.wait(10)
 
 
 @pytest.fixture

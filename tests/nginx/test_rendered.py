@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from conftest import ROLE, Tree, render
+from nginx_tree import ROLE, Files, Tree, render
 
 Site = dict[str, Any]
 
@@ -88,6 +88,11 @@ def test_zone_and_kept_connections_follow_the_size(count: int, zone: str, kept: 
     assert f"keepalive {kept};" in upstream
 
 
+def rendered(tree: Tree, sites: list[Site], **settings: Any) -> Files:
+    files = render(sites, nginx_http_port=tree.port, **settings)
+    return {name: tree.here(text) for name, text in files.items()}
+
+
 LONG = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
 
 
@@ -102,14 +107,14 @@ LONG = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
         [site(members=[])],
         [site(members=members("10.0.0.1", "::1", admitted=False))],
         [site(members=members(*[f"2001:db8:1:2:3:4:5:{n:x}" for n in range(1, 1001)]))],
-        [site(f"app{n}", domains=[f"{n}-{d}.example.com" for d in range(5)]) for n in range(300)],
+        [site(f"app{n}", domains=[f"{n}-{d}.example.com" for d in range(60)]) for n in range(30)],
         [site("a" + "b" * 30)],
     ],
     ids=["none", "default", "no-domains", "localhost", "long", "empty", "all-down", "1000-members",
-         "300-sites", "long-name"],
+         "1800-names", "long-name"],
 )  # fmt: skip
 def test_nginx_takes_it_without_a_warning(sites: list[Site], tree: Tree) -> None:
-    tree.write(render(sites, nginx_http_port=tree.port))
+    tree.write(rendered(tree, sites))
     result = tree.test()
     # A plain user cannot raise its own limits.
     lines = [line for line in result.stderr.splitlines() if "setrlimit" not in line]
@@ -118,10 +123,17 @@ def test_nginx_takes_it_without_a_warning(sites: list[Site], tree: Tree) -> None
 
 
 def test_extra_lines_and_drop_ins_are_part_of_it(tree: Tree) -> None:
-    tree.write(render([site()], nginx_http_port=tree.port, nginx_extra=["gzip_disable msie6;"]))
+    tree.write(rendered(tree, [site()], nginx_extra=["gzip_disable msie6;"]))
     assert tree.test().returncode == 0
     for name in ("conf.d/own.conf", "sites/hello.d/own.conf"):
         (tree.path / name).parent.mkdir(exist_ok=True)
         (tree.path / name).write_text("nonsense;\n")
         assert name in tree.test().stderr
         (tree.path / name).unlink()
+
+
+def test_numbers_from_the_command_line_are_numbers() -> None:
+    """`-e nginx_keepalive=5` arrives as text."""
+    files = render([site()], nginx_keepalive="5", nginx_worker_connections="100")
+    assert "keepalive 5;" in files["upstreams/hello.conf"]
+    assert "worker_rlimit_nofile 400;" in files["nginx.conf"]

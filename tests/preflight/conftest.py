@@ -1,21 +1,12 @@
 """A small healthy fleet that the tests of the preflight then spoil in one place each."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "plugins"))
-
-from fleet.catalogue import Catalogue, load  # noqa: E402
-from fleet.hosts import Host, Inventory  # noqa: E402
-from fleet.plan import plan  # noqa: E402
-from fleets import (  # noqa: E402
-    ROOT,  # first: it makes plugins/ importable
-    Plain,
-    Planner,
-)
+from fleet.catalogue import Catalogue, load
+from fleet.hosts import Host, Inventory
+from fleet.plan import plan
+from fleets import ROOT, Plain, Planner
 
 
 @pytest.fixture(scope="session")
