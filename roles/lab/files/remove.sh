@@ -22,7 +22,8 @@ done
 [ -z "$lab" ] || exit 0
 
 # Labs of several checkouts share an image under a name each; the last name takes the image along.
-for image in $(podman images --format '{{.Repository}}:{{.Tag}}' --filter "reference=localhost/fuego-lab-$checkout"); do
+# Not with podman's filter `reference`: that lists every name of an image that has one which matches.
+for image in $(podman images --format '{{.Repository}}:{{.Tag}}' | grep "^localhost/fuego-lab-$checkout:"); do
     podman rmi "$image" >/dev/null
     echo "removed image $image"
 done
