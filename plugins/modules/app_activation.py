@@ -1,16 +1,17 @@
 #!/usr/bin/python
 """Ansible module: activations of an app on a host."""
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
     from fuego_deploy import activation, release
-    from fuego_deploy.layout import App, DeployError, refuse_foreign
+    from fuego_deploy.layout import App, DeployError, locked, refuse_foreign
 else:
     from ansible.module_utils.fuego_deploy import activation, release
-    from ansible.module_utils.fuego_deploy.layout import App, DeployError, refuse_foreign
+    from ansible.module_utils.fuego_deploy.layout import App, DeployError, locked, refuse_foreign
 
 DOCUMENTATION = r"""
 module: app_activation
@@ -219,7 +220,8 @@ def main() -> None:
     app = App(module.params["name"])
     steps = {"staged": stage, "switched": switch, "confirmed": confirm}
     try:
-        result = steps[module.params["state"]](module, app)
+        with contextlib.nullcontext() if module.check_mode else locked(app):
+            result = steps[module.params["state"]](module, app)
     except DeployError as problem:
         module.fail_json(msg=str(problem))
     module.exit_json(**result)

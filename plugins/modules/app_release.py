@@ -9,13 +9,21 @@ from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
     from fuego_deploy import release
-    from fuego_deploy.layout import App, DeployError, claim, missing_claims, refuse_foreign
+    from fuego_deploy.layout import (
+        App,
+        DeployError,
+        claim,
+        locked,
+        missing_claims,
+        refuse_foreign,
+    )
 else:
     from ansible.module_utils.fuego_deploy import release
     from ansible.module_utils.fuego_deploy.layout import (
         App,
         DeployError,
         claim,
+        locked,
         missing_claims,
         refuse_foreign,
     )
@@ -113,10 +121,9 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     if given["state"] == "present" and folder is None:
         made.append(str(release.place(app, given["release"])))
         if not module.check_mode:
-            settings = release.Settings(given["uv"], given["index_url"], given["ca_file"])
-            archive = Path(given["archive"])
-            folder = release.build(app, given["release"], archive, python, settings)
-            removed = release.prune(app, given["keep"])
+            with locked(app):
+                folder = build(given, app, python)
+                removed = release.prune(app, given["keep"])
     return {
         "changed": bool(made),
         "made": made,
@@ -125,6 +132,14 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "machine": os.uname().machine,
         "removed": removed,
     }
+
+
+def build(given: dict[str, Any], app: App, python: "release.Python") -> Path:
+    """Build the release, unless an interrupted run finished it while we waited for the lock."""
+    found = release.find(app, given["release"], python)
+    settings = release.Settings(given["uv"], given["index_url"], given["ca_file"])
+    archive = Path(given["archive"])
+    return found or release.build(app, given["release"], archive, python, settings)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from fuego_deploy.layout import DeployError
 from hypothesis import given
 from hypothesis import strategies as st
 
-NEED_ESCAPE = "\"\\`$"
+NEED_ESCAPE = '"\\`$'
 
 
 def read_like_systemd(text: str) -> dict[str, str]:
@@ -34,7 +34,8 @@ def read_like_systemd(text: str) -> dict[str, str]:
 
 
 AWKWARD = [
-    "", " ", "  both ends  ", "\ttab\t", "a'b", 'a"b', "a\\b", "a\\", "\\\\", "\\n", "a\nb", "a\\\nb", "\n",
+    "", " ", "  both ends  ", "\ttab\t", "a'b", 'a"b', "a\\b", "a\\", "\\\\", "\\n", "a\nb",
+    "a\\\nb", "\n", "\r", "\x1b[31m", "\x7f",
     "$HOME", "${HOME}", "$$", "%n %% %i", "#not a comment", "; not one either", "`id`", "a=b", "=",
     "ünïcödé ☃ 😀", "'\"\\$`", "line one\nLINE_TWO=injected\n", "\u00a0", "\u0085",
 ]  # fmt: skip
@@ -46,14 +47,14 @@ def test_awkward_values_survive(value: str) -> None:
     assert read_like_systemd(file) == {"BEFORE": "x", "VALUE": value, "AFTER": "y"}
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\r", exclude_categories=["Cc", "Cs"]) | st.sampled_from("\"\\`$'\n\t#;= ")))
+@given(st.text(st.characters(codec="utf-8") | st.sampled_from("\"\\`$'\n\t#;= ")))
 def test_every_value_survives(value: str) -> None:
     if environment.UNFIT.search(value):
         return
     assert read_like_systemd(environment.render("hello", {"VALUE": value})) == {"VALUE": value}
 
 
-@pytest.mark.parametrize("value", ["a\0b", "\x1b[31m", "a\rb", "\x7f", "\ud800", "\ufdd0", "\uffff", "\U0010fffe"])
+@pytest.mark.parametrize("value", ["a\0b", "\ud800", "\ufdd0", "\uffff", "\U0010fffe"])
 def test_what_systemd_would_drop_is_refused(value: str) -> None:
     with pytest.raises(DeployError, match=r"apps\.hello\.env\.VALUE: contains U\+"):
         environment.render("hello", {"VALUE": value})

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -313,3 +315,15 @@ def test_loose_requirements_are_warned_of(alone: Source) -> None:
     (alone.folder / "requirements.txt").write_text("flask>=3\njinja2==3.1.6\n")
     warning = identify(alone).warnings[0]
     assert "does not pin flask>=3;" in warning
+
+
+def test_controllers_at_once_make_one_artifact(alone: Source, tmp_path: Path) -> None:
+    for number in range(200):
+        (alone.folder / f"file-{number}").write_text("x" * 5000)
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(make, alone, tmp_path / "cache", UV) for _ in range(4)]
+        made = [job.result() for job in jobs]
+    assert len({one.archive for one in made}) == 1
+    assert sum(one.made for one in made) == 1
+    left = {path.name for path in (tmp_path / "cache" / "artifacts").iterdir()}
+    assert left == {".lock", f"{made[0].id}.tar.gz"}

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from conftest import INVENTORY, ROOT, Lab
+
+LAB_FILES = ROOT / "roles/lab/files"
 
 
 def changed(output: str) -> dict[str, int]:
@@ -104,6 +107,20 @@ def test_port_that_something_else_holds_is_named_with_what_moves_it(lab: Lab) ->
     message = " ".join(run.stdout.split())
     assert f"lab: port {port} on 127.0.0.1, which lb1 needs, is held" in message
     assert f"LAB_HTTP_PORT={port + 1}" in message
+    assert lab.request("hello.localhost", "/whoami").status == 200
+
+
+def test_clean_of_another_checkout_leaves_this_one_alone(lab: Lab) -> None:
+    podman, remove = LAB_FILES / "podman.sh", LAB_FILES / "remove.sh"
+
+    def images() -> list[str]:
+        command = [podman, "images", "--format={{.Repository}}:{{.Tag}}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    ours = images()
+    subprocess.run([podman, "tag", ours[0], "localhost/fuego-lab-another:debian"], check=True)
+    subprocess.run([remove, "another"], check=True)
+    assert images() == ours
     assert lab.request("hello.localhost", "/whoami").status == 200
 
 

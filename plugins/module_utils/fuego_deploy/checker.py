@@ -52,7 +52,7 @@ def check(target: str) -> dict[str, object]:
     except BaseException as problem:
         if isinstance(problem, KeyboardInterrupt):
             raise
-        return {"error": f"importing {module} fails", "trace": traceback.format_exc()}
+        return {"error": f"importing {module} fails", "trace": _trace(problem)}
     for name in attributes.split("."):
         try:
             found = getattr(found, name)
@@ -63,6 +63,15 @@ def check(target: str) -> dict[str, object]:
     with contextlib.suppress(TypeError, ValueError):
         parameters = str(inspect.signature(found))
     return {"kind": kind_of(found), "type": type(found).__name__, "parameters": parameters}
+
+
+def _trace(problem: BaseException) -> str:
+    """The traceback without this file's own lines and those of the import system."""
+    found = traceback.TracebackException.from_exception(problem)
+    own = ("<frozen importlib", "<string>", importlib.__file__ or "")
+    frames = [frame for frame in found.stack if not frame.filename.startswith(own)]
+    found.stack = traceback.StackSummary.from_list(frames)
+    return "".join(found.format())
 
 
 def main() -> None:

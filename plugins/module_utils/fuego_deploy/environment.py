@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from .layout import MARK, DeployError
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-# What systemd drops in silence: control characters other than tab and newline, and code points
-# that are no characters (its utf8.c, unichar_is_valid).
+# What systemd drops in silence: code points that are no characters (its utf8.c,
+# unichar_is_valid), and NUL, which ends the value. Tried with systemd 252 and 257.
 UNFIT = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef"
+    "[\x00\ud800-\udfff\ufdd0-\ufdef"
     + "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
     + "]"
 )

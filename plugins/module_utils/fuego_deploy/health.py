@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-PAUSE = 0.2
+PAUSES = (0.1, 0.2, 0.4, 0.8, 1.0)
+"""Seconds between attempts; the last one holds on. A quick app is not waited for, and one that
+fails does not fill its journal."""
 ATTEMPT = 5.0
 """Seconds one request may take, at most; never past the deadline."""
 
@@ -74,6 +76,7 @@ def wait(
         spent = clock() - start
         if answer.status is not None and gate.passes(answer.status):
             return Outcome(True, answer, spent, attempts)
-        if spent + PAUSE >= gate.deadline or given_up():
+        pause = PAUSES[min(attempts, len(PAUSES)) - 1]
+        if spent + pause >= gate.deadline or given_up():
             return Outcome(False, answer, spent, attempts)
-        sleep(PAUSE)
+        sleep(pause)

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import grp
 import json
 import os
@@ -9,6 +10,7 @@ import pwd
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,6 +228,28 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(app: App, seconds: float = 600) -> Iterator[None]:
+    """Work on the app alone: what an interrupted run left running here is waited for.
+
+    The system frees the lock when its holder dies.
+    """
+    with (app.home / FOLDER_MARK).open() as file:
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise DeployError(
+                        f"apps.{app.name}: another run has been at work on this host for "
+                        f"{seconds:.0f} s; see what it is with: fuser -v {file.name}"
+                    ) from None
+                time.sleep(0.2)
+        yield
 
 
 @contextlib.contextmanager

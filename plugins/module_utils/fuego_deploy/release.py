@@ -1,6 +1,7 @@
 """Releases on a host: found, built from an artifact, and cleared away."""
 
 import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import sys
 import tarfile
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,12 +152,15 @@ def unpack(app: App, archive: Path, folder: Path, release: str) -> None:
         return item
 
     try:
+        with gzip.open(archive) as packed:  # to its end, where the checksum is
+            while packed.read(1 << 20):
+                pass
         with tarfile.open(archive) as tar:
             if sys.version_info >= (3, 12) or hasattr(tarfile, "data_filter"):
                 tar.extractall(folder, filter=ours)
             else:
                 tar.extractall(folder, members=[ours(item, "") for item in tar])
-    except (tarfile.TarError, EOFError) as problem:
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as problem:
         raise DeployError(
             f"apps.{app.name}: the artifact {archive} cannot be read ({problem}); remove it here "
             "and on the controller, and run again"
