@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -82,8 +82,8 @@ def test_release_is_null_outside_a_deployment(client: TestClient) -> None:
 def test_server_is_what_runs_the_process(
     main: ModuleType, monkeypatch: pytest.MonkeyPatch, modules: list[str], server: str
 ) -> None:
-    monkeypatch.setattr("sys.modules", dict.fromkeys(modules))
-    monkeypatch.setattr("sys.argv", ["/bin/program"])
+    process = SimpleNamespace(modules=dict.fromkeys(modules), argv=["/bin/program"])
+    monkeypatch.setattr(main, "sys", process)
     assert main.server() == server
 
 

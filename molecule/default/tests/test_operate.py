@@ -114,8 +114,9 @@ def test_clean_of_another_checkout_leaves_this_one_alone(lab: Lab) -> None:
     podman, remove = LAB_FILES / "podman.sh", LAB_FILES / "remove.sh"
 
     def images() -> list[str]:
-        command = [podman, "images", "--format={{.Repository}}:{{.Tag}}"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        command = [str(podman), "images", "--format={{.Repository}}:{{.Tag}}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return str(done.stdout).split()
 
     ours = images()
     subprocess.run([podman, "tag", ours[0], "localhost/fuego-lab-another:debian"], check=True)
