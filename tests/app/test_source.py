@@ -55,6 +55,10 @@ def rename(source: Source) -> None:
     (source.folder / "main.py").rename(source.folder / "shop.py")
 
 
+def rename_in_its_place(source: Source) -> None:
+    (source.folder / "main.py").rename(source.folder / "main2.py")
+
+
 def make_executable(source: Source) -> None:
     (source.folder / "main.py").chmod(0o755)
 
@@ -88,8 +92,8 @@ def edit_lock(source: Source) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [edit, rename, make_executable, point_elsewhere, replace_link_by_its_content, add,
-     move_content_between_files, edit_package, edit_lock],
+    [edit, rename, rename_in_its_place, make_executable, point_elsewhere,
+     replace_link_by_its_content, add, move_content_between_files, edit_package, edit_lock],
 )  # fmt: skip
 def test_id_follows_the_content(source: Source, change: Callable[[Source], None]) -> None:
     before = identify(source).id
