@@ -114,6 +114,14 @@ class Lab:
         subprocess.run([podman, "restart", "--time=10", *containers], check=True)
 
 
+def exposure(lab: Lab, name: str, app: str) -> float:
+    """Return how exposed systemd finds the service of `app` on the host `name`: 0 (least) to 10."""
+    report = lab.host(name).run(f"systemd-analyze security --no-pager {app}.service").stdout
+    level = float(re.findall(r"Overall exposure level for \S+: ([0-9.]+)", report)[0])
+    print(f"exposure of {app} on {name}: {level}")
+    return level
+
+
 @pytest.fixture(scope="session")
 def lab() -> Lab:
     """Return the hosts of the scenario."""

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from conftest import Lab
+from conftest import Lab, exposure
 
 SITES = {"hello.localhost": ("gunicorn", "wsgi"), "hello-async.localhost": ("uvicorn", "asgi")}
 HOSTS = ("app1", "app2", "app3")
@@ -119,10 +119,7 @@ def test_units_are_up_enabled_and_sandboxed(lab: Lab, name: str, app: str) -> No
     for unit in (f"{app}.service", f"{app}.socket"):
         assert host.service(unit).is_running
         assert host.service(unit).is_enabled
-    report = host.run(f"systemd-analyze security --no-pager {app}.service").stdout
-    exposure = float(report.split("Overall exposure level for")[1].split(":")[1].split()[0])
-    print(f"exposure of {app} on {name}: {exposure}")
-    assert exposure <= 2.0, report
+    assert exposure(lab, name, app) <= 2.0
 
 
 @pytest.mark.parametrize("name", HOSTS)
