@@ -30,7 +30,13 @@ if [ -z "$base" ]; then
     podman import --quiet "$work/root.tar" "$base" >&2
     rm "$work/root.tar"
 fi
-podman build --quiet --isolation=chroot --network=host --build-arg "base=$base" \
+# podman 5 asks for higher limits than a caller with a lower hard limit may have.
+limits=$(awk '/^Max (open files|processes)/ {
+    printf " --ulimit %s=%s:%s", /files/ ? "nofile" : "nproc", $(NF-1), $(NF-1) }' /proc/self/limits |
+    sed 's/unlimited/524288/g')
+# shellcheck disable=SC2086 # several words
+podman build --quiet --isolation=chroot --network=host $limits \
+    --build-arg "base=$base" \
     --label "fuego-deploy.recipe=$recipe" --tag "$name" --file "$here/Containerfile" "$here" >&2
 if [ "$base" = "localhost/fuego-lab-base:$recipe" ]; then
     podman untag "$base"
