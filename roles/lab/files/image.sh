@@ -22,13 +22,19 @@ if [ -n "$twin" ]; then
 fi
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+made=""
+# Whatever happens, no half-made image stays. A base that an image was built on lives on in that one.
+tidy() {
+    rm -rf "$work"
+    [ -z "$made" ] || podman untag "$made"
+    "$here/prune.sh"
+}
+trap tidy EXIT
 trap 'exit 130' INT TERM
 if [ -z "$base" ]; then
     mmdebstrap --quiet --variant=minbase "$suite" "$work/root.tar" >&2
-    base=localhost/fuego-lab-base:$recipe
-    podman import --quiet "$work/root.tar" "$base" >&2
-    rm "$work/root.tar"
+    base=localhost/fuego-lab-base:$recipe made=$base
+    podman import --quiet --change 'LABEL fuego-deploy.base=mmdebstrap' "$work/root.tar" "$base" >&2
 fi
 # podman 5 asks for higher limits than a caller with a lower hard limit may have.
 limits=$(awk '/^Max (open files|processes)/ {
@@ -38,7 +44,4 @@ limits=$(awk '/^Max (open files|processes)/ {
 podman build --quiet --isolation=chroot --network=host $limits \
     --build-arg "base=$base" \
     --label "fuego-deploy.recipe=$recipe" --tag "$name" --file "$here/Containerfile" "$here" >&2
-if [ "$base" = "localhost/fuego-lab-base:$recipe" ]; then
-    podman untag "$base"
-fi
 echo "built image $name"

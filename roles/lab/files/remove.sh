@@ -28,6 +28,9 @@ for image in $(podman images --format '{{.Repository}}:{{.Tag}}' | grep "^localh
     echo "removed image $image"
 done
 
+# Not while another checkout builds: it waits for that build's end.
+flock /run/fuego-deploy.image.lock "$here/prune.sh"
+
 # The namespace and the store of the labs of a machine with cgroup v1, see podman.sh.
 if [ -e "$run/mnt" ] && [ -z "$(podman ps --all --quiet)$(podman images --quiet)" ]; then
     exec 9>"$run.lock"
