@@ -67,7 +67,7 @@ def _site(spec: Plain, inventory: Inventory) -> Plain:
         "domains": spec["domains"],
         "default_site": spec["default_site"],
         "port": spec["port"],
-        "health": {"path": spec["health"]["path"]},
+        "health": {key: spec["health"][key] for key in ("path", "status")},
         "members": [
             {
                 "name": host.name,

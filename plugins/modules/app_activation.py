@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import activation, release
+    from fuego_deploy import activation, listening, release
     from fuego_deploy.layout import App, DeployError, locked, refuse_foreign
 else:
-    from ansible.module_utils.fuego_deploy import activation, release
+    from ansible.module_utils.fuego_deploy import activation, listening, release
     from ansible.module_utils.fuego_deploy.layout import App, DeployError, locked, refuse_foreign
 
 DOCUMENTATION = r"""
@@ -115,6 +115,7 @@ socket_changed:
 def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
     given = module.params
     refuse_foreign(app)
+    listening.check_listening(app, given["units"].get(f"{app.name}.socket", ""))
     env = {name: str(value) for name, value in given["env"].items()}
     wanted = activation.Wanted(given["release"] or "", env, given["units"], given["files"])
     made: list[str] = []
@@ -177,7 +178,7 @@ def switch(module: AnsibleModule, app: App) -> dict[str, Any]:
                 "units_changed": True, "socket_changed": True}  # fmt: skip
     done = activation.switch(app, number, module.check_mode)
     return {
-        "changed": done.changed,
+        "changed": done.changed or module.check_mode,  # which skips the restart that follows
         "activation": number,
         "previous": done.previous or 0,
         "units_changed": done.reload,

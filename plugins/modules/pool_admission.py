@@ -69,7 +69,7 @@ def check(site: dict[str, Any], member: dict[str, Any], timeout: float) -> str |
     path = health.get("path") or "/"
     headers = {
         # As in production, so that frameworks that check hosts or redirect to HTTPS answer alike.
-        "Host": (site.get("domains") or [member["address"]])[0],
+        "Host": (site.get("domains") or [where(member)])[0],
         "X-Forwarded-Proto": "http",
         "User-Agent": "fuego-deploy health check",
         "Connection": "close",

@@ -150,8 +150,9 @@ def test_a_unit_that_is_not_up_is_pending(
 def test_a_unit_that_gave_up_may_start_again(app: App, systemd: Systemd) -> None:
     serve(app)
     systemd.state[SERVICE] = replace(UP, active="failed")
+    systemd.reset.clear()
     activation.switch(app, 1)
-    assert systemd.reset == [SERVICE]
+    assert sorted(systemd.reset) == [SERVICE, SOCKET]
 
 
 def test_a_unit_file_that_was_edited_or_removed_is_pending(app: App) -> None:
@@ -240,3 +241,29 @@ def test_the_check_has_the_services_sandbox_and_the_operators_openings(app: App)
         "MemoryDenyWriteExecute=yes",
         "MemoryDenyWriteExecute=no",
     ]
+
+
+def test_a_socket_unit_that_changed_stays_changed_until_it_was_proved(app: App) -> None:
+    serve(app)
+    moved = replace(WANTED, units={**WANTED.units, SOCKET: WANTED.units[SOCKET] + "# moved\n"})
+    second = activation.lay(app, moved).number
+    assert activation.switch(app, second).socket
+    assert activation.switch(app, 1).socket  # the gate failed, and the old one comes back
+
+
+def test_a_socket_unit_edited_by_hand_is_opened_anew(app: App) -> None:
+    serve(app)
+    (app.units / SOCKET).write_text(WANTED.units[SOCKET] + "# mine\n")
+    assert activation.switch(app, 1).socket
+
+
+def test_a_release_without_its_server_is_refused(app: App) -> None:
+    release = app.releases / "r1"
+    (release / ".venv/bin").mkdir(parents=True)
+    unit = (
+        f"[Service]\nExecStart={app.home}/current/release/.venv/bin/gunicorn --config x main:app\n"
+    )
+    with pytest.raises(DeployError, match=r"\.server: the release has no gunicorn"):
+        activation.check_program(app, unit, release)
+    (release / ".venv/bin/gunicorn").touch()
+    activation.check_program(app, unit, release)

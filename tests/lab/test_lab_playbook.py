@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
+BIN = Path(sys.executable).parent
 
 
-def run(*arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ansible-playbook from the root of the checkout, with `path` as its PATH."""
+def run(
+    *arguments: str, path: str | None = None, program: str = "ansible-playbook"
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of Ansible's from the root of the checkout, with `path` as its PATH."""
     environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"}
     if path is not None:
         environment["PATH"] = path
     return subprocess.run(
-        [PLAYBOOK, *arguments],
+        [BIN / program, *arguments],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -52,6 +54,27 @@ def test_site_while_the_lab_is_not_up(inventory: Path) -> None:
         assert f"lab: {host} does not answer on 127." in result.stdout
     assert "make demo" in result.stdout
     assert "Install nginx" not in result.stdout
+
+
+def control_path(inventory: Path) -> str:
+    """Return the socket that Ansible's connection to app1 of a lab is kept on."""
+    shown = "{{ lab_ssh.address }} {{ ansible_control_path }}"
+    result = run(
+        "app1", "-i", str(inventory), "-m", "debug", "-a", f"msg='{shown}'", program="ansible"
+    )
+    address, path = result.stdout.split("msg:")[1].strip(" '\n").split()
+    path = path % {"directory": "kept"}
+    command = ["ssh", "-G", "-o", f"HostName={address}", "-o", f"ControlPath={path}", "app1"]
+    settings = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return next(line for line in settings.splitlines() if line.startswith("controlpath "))
+
+
+def test_two_labs_keep_their_connections_apart(inventory: Path) -> None:
+    first = control_path(inventory)
+    assert first == control_path(inventory)
+    hosts = inventory / "hosts.yml"
+    hosts.write_text(hosts.read_text().replace("lab_name: nowhere", "lab_name: elsewhere"))
+    assert first != control_path(inventory)
 
 
 def programs(tmp_path: Path, *, root: bool, without: tuple[str, ...]) -> str:

@@ -126,7 +126,7 @@ def test_the_fleet_as_a_whole(planned: Planner) -> None:
             "domains": ["shop.example"],
             "default_site": True,
             "port": 8000,
-            "health": {"path": "/up"},
+            "health": {"path": "/up", "status": []},
             "members": [
                 {"name": "app1", "address": "10.0.0.11", "port": 8000, "admitted": True},
                 {"name": "app2", "address": "fd00::12", "port": 8000, "admitted": True},
@@ -137,7 +137,7 @@ def test_the_fleet_as_a_whole(planned: Planner) -> None:
             "domains": ["chat.example"],
             "default_site": False,
             "port": 8001,
-            "health": {"path": "/"},
+            "health": {"path": "/", "status": []},
             "members": [{"name": "app1", "address": "10.0.0.11", "port": 8001, "admitted": True}],
         },
     ]

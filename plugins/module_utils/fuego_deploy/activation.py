@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Mapping
@@ -210,6 +211,7 @@ def check_callable(app: App, number: int, target: str, protocol: str) -> None:
     folder = app.activations / str(number)
     unit = (folder / "units" / f"{app.name}.service").read_text(encoding="utf-8")
     release = folder.joinpath("release").resolve()
+    check_program(app, unit, release)
     code = inspect.getsource(checker)  # works from the zip that Ansible runs modules from
     command = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec",
                f"--unit={app.name}-check-{os.getpid()}"]  # fmt: skip
@@ -227,6 +229,17 @@ def check_callable(app: App, number: int, target: str, protocol: str) -> None:
         stdin=subprocess.DEVNULL, timeout=CHECK_SECONDS + 60,
     )  # fmt: skip
     judge(app, target, protocol, done.stdout, done.stderr, done.returncode)
+
+
+def check_program(app: App, unit: str, release: Path) -> None:
+    """Refuse a release without the program that its unit starts, as a marker may leave one out."""
+    match = re.search(r"^ExecStart=(\S+)", unit, re.MULTILINE)
+    below = f"{app.home}/current/release/"
+    if match and match[1].startswith(below) and not (release / match[1][len(below) :]).exists():
+        raise DeployError(
+            f"apps.{app.name}.server: the release has no {Path(match[1]).name}; look for a line in "
+            f"the app's requirements.txt that names it and does not apply to this host's Python"
+        )
 
 
 def judge(app: App, target: str, protocol: str, out: str, err: str, status: int) -> None:
@@ -298,22 +311,28 @@ def switch(app: App, number: int, check_mode: bool = False) -> Switch:
     result = Switch(
         changed=bool(moved or differing),
         reload=bool(differing or wanted != loaded or any(s.stale for s in state.values())),
-        socket=any(n.endswith(".socket") and loaded.get(n) != d for n, d in wanted.items()),
+        socket=any(
+            name.endswith(".socket") and (name in differing or loaded.get(name) != digest)
+            for name, digest in wanted.items()
+        ),
         previous=now.number if now else None,
     )
     if check_mode:
         return result
     with telling_of_a_full_disk(app, "switching"):
         # From here on, and until the health gate says so, this host is not proved.
-        write_json(app.home / SERVING, {**record, "proved": None})
+        # A unit that changes is in force again once the gate says so, even if this run ends before.
+        kept = {n: d for n, d in loaded.items() if n not in differing and wanted.get(n) == d}
+        write_json(app.home / SERVING, {**record, "proved": None, "units": kept})
         # What never passed its gate is nothing to go back to.
         if moved and now is not None and record.get("proved") == now.number:
             point(app.previous, f"activations/{now.number}")
-        if moved:
-            point(app.current, f"activations/{number}")
+        # The units first: where the disk is full, the old release stays what a reboot would start.
         for name in differing:
             write_file(app.units / name, texts[name])
-    units.reset_failed([name for name, unit in state.items() if unit.active == "failed"])
+        if moved:
+            point(app.current, f"activations/{number}")
+    units.reset_failed([name for name, unit in state.items() if unit.active != "inactive"])
     return result
 
 
@@ -321,7 +340,10 @@ def confirm(app: App, number: int) -> bool:
     """Note that the activation passed its health gate, with the units it did so under."""
     now = current(app)
     if now is None or now.number != number:
-        raise DeployError(f"apps.{app.name}: activation {number} is not the current one")
+        raise DeployError(
+            f"apps.{app.name}: another run switched to activation {now.number if now else 'none'} "
+            f"while this one waited for {number} to be healthy; see who else deploys, and run again"
+        )
     folder = app.activations / str(number) / "units"
     wanted = {path.name: _sha(path.read_text("utf-8")) for path in folder.iterdir()}
     record = serving(app)

@@ -263,9 +263,13 @@ def _uv(app: App, arguments: list[str], settings: Settings, env: dict[str, str],
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-15:]
         if any("no space left" in line.lower() for line in said):
             raise DeployError(full_disk(app, "installing packages"))
+        mend = ""
+        if any("No solution found" in line for line in said):
+            mend = "\nThe server's own pins take part; what the app pins itself wins over them."
         raise DeployError(
             f"apps.{app.name}: the packages cannot be installed (uv {arguments[0]}):\n"
             + redact("\n".join(said))
+            + mend
         )
 
 
@@ -305,8 +309,10 @@ def pointed_to(link: Path) -> str | None:
 def prune(app: App, keep: int) -> list[str]:
     """Clear away all but the newest releases and activations, and whatever is current or was last.
 
+    The newest one always stays, whatever `keep` says: it is what was just staged.
     An activation without its release goes too, and so does what an interrupted run left.
     """
+    keep = max(keep, 1)
     numbers = sorted(int(p.name) for p in app.activations.iterdir() if p.name.isdigit())
     held = {name for link in (app.current, app.previous) if (name := pointed_to(link))}
     kept = {str(number) for number in numbers[-keep:]} | held
