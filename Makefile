@@ -10,7 +10,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
-setup:
+setup: ## The environment that all else runs in, .venv, from pinned and hashed requirements
 	@tools/setup.sh
 
 demo: setup ## A load-balanced pool on this machine, from nothing; LAB_HTTP_PORT=8081 moves it

@@ -52,7 +52,8 @@ if [ -z "$python" ] && [ -n "$python_without_venv" ]; then
     find_python
 fi
 if [ -z "$python" ]; then
-    echo "setup: no Python 3.11 or later found; install one: sudo apt-get install python3 python3-venv" >&2
+    echo "setup: no Python 3.11 or later that can make environments (modules venv and ensurepip) found" >&2
+    echo "setup: ${python_without_venv:+($python_without_venv lacks them) }install one: sudo apt-get install python3 python3-venv" >&2
     exit 1
 fi
 

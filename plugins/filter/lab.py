@@ -65,6 +65,16 @@ def _ulimits() -> list[str]:
     return limits
 
 
+def _port(text: str) -> int:
+    """Return the port that `text` names. Raises AnsibleFilterError where it names none."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise AnsibleFilterError(
+            f"lab_http_port: {text!r} is not a port; use 1024 to 65535, "
+            f"e.g. make demo LAB_HTTP_PORT=8081"
+        )
+    return int(text)
+
+
 def lab_hosts(
     names: list[str], hostvars: Mapping[str, Any], balancers: list[str]
 ) -> list[dict[str, Any]]:
@@ -95,7 +105,7 @@ def lab_hosts(
         if name in balancers:
             ports.append({"address": loopback, "port": 8080, "inner": 80, "mend": move})
         if balancers and name == balancers[0] and variables.get("lab_http_port"):
-            port = int(variables["lab_http_port"])
+            port = _port(str(variables["lab_http_port"]))
             mend = f"set lab_http_port, e.g. make demo LAB_HTTP_PORT={port + 1}"
             ports.append({"address": "127.0.0.1", "port": port, "inner": 80, "mend": mend})
         hosts.append(

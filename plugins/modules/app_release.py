@@ -2,6 +2,7 @@
 """Ansible module: releases of an app on a host."""
 
 import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,10 @@ missing:
   description: Whether the release still has to be built.
   type: bool
   returned: success
+account:
+  description: Whether the app's own user exists.
+  type: bool
+  returned: success
 machine:
   description: The host's architecture.
   type: str
@@ -129,9 +134,19 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "made": made,
         "folder": folder.name if folder else "",
         "missing": folder is None,
+        "account": has_account(app),
         "machine": os.uname().machine,
         "removed": removed,
     }
+
+
+def has_account(app: App) -> bool:
+    """Whether the app's own user exists; one that is not ours was refused before."""
+    try:
+        pwd.getpwnam(app.name)
+    except KeyError:
+        return False
+    return True
 
 
 def build(given: dict[str, Any], app: App, python: "release.Python") -> Path:

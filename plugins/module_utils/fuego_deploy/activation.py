@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import checker, environment, units
+from . import checker, environment, listening, units
 from .layout import (
     MARK,
     App,
@@ -186,9 +186,15 @@ def reasons(app: App, wanted: Wanted, found: Found | None) -> list[str]:
             why.append(f"{installed} is missing")
         elif installed.read_text(encoding="utf-8", errors="replace") != text:
             why.append(f"{installed} was changed")
+    states = units.states(tuple(wanted.units))
+    why += [
+        f"{name} is active and takes no connection"
+        for name, text in wanted.units.items()
+        if name.endswith(".socket") and states[name].active == "active" and not _accepts(text)
+    ]
     why += [
         f"{name} is {state.active or 'unknown'} and {state.enabled or 'not installed'}"
-        for name, state in units.states(tuple(wanted.units)).items()
+        for name, state in states.items()
         if not state.up
     ]
     return why
@@ -312,7 +318,12 @@ def switch(app: App, number: int, check_mode: bool = False) -> Switch:
         changed=bool(moved or differing),
         reload=bool(differing or wanted != loaded or any(s.stale for s in state.values())),
         socket=any(
-            name.endswith(".socket") and (name in differing or loaded.get(name) != digest)
+            name.endswith(".socket")
+            and (
+                name in differing
+                or loaded.get(name) != digest
+                or (state[name].active == "active" and not _accepts(texts[name]))
+            )
             for name, digest in wanted.items()
         ),
         previous=now.number if now else None,
@@ -352,6 +363,11 @@ def confirm(app: App, number: int) -> bool:
     write_json(app.home / SERVING, {"proved": number, "since": now_in_words(),
                                     "release": now.release, "units": wanted})  # fmt: skip
     return True
+
+
+def _accepts(unit: str) -> bool:
+    stream = listening.read_stream(unit)
+    return stream is None or units.accepts(*stream)
 
 
 def _holds(path: Path, text: str) -> bool:

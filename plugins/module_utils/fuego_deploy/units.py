@@ -1,6 +1,7 @@
 """What the modules ask of systemd, and what they read from unit files."""
 
 import re
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,20 @@ def states(names: tuple[str, ...]) -> dict[str, State]:
             values.get("Result", ""),
         )
     return found
+
+
+def accepts(address: str, port: int) -> bool:
+    """Whether connections are taken there: a socket unit whose file changed while it was open, and
+    was read again, has lost its descriptor, and systemd goes on calling it active.
+    """
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except ConnectionRefusedError:
+        return False
+    except OSError:
+        return True  # a full backlog, or an address still to come: not what is asked here
+    return True
 
 
 def reset_failed(names: list[str]) -> None:

@@ -10,7 +10,8 @@ podman() { "$here/podman.sh" "$@"; }
 name=$1
 shift
 made_from=$(printf '%s\n' "$@" | sha256sum | cut -c 1-12)
-is=$(podman ps --all --filter "name=^$name\$" --format '{{.State}} {{.Labels}}')
+# Not `podman ps`, whose State is "Up 3 minutes ago" before podman 5.
+is=$(podman container inspect --format '{{.State.Status}} {{.Config.Labels}}' "$name" 2>/dev/null || true)
 case $is in
 "running "*"fuego-deploy.made-from:$made_from"*) ;;
 *"fuego-deploy.made-from:$made_from"*)
