@@ -10,7 +10,7 @@ import pytest
 
 from fuego import Fuego, Request
 from fuego.loop import LoopThread
-from fuego.testing import _assemble
+from fuego.testing import assemble
 from fuego.wsgi import Environ
 
 
@@ -85,11 +85,6 @@ def test_lifespan(app: Fuego) -> None:
         app, {"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}
     )
     assert sent == [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
-
-
-def test_websockets_are_refused(app: Fuego) -> None:
-    sent = call_asgi(app, {"type": "websocket"}, {"type": "websocket.connect"})
-    assert sent == [{"type": "websocket.close", "code": 1000}]
 
 
 def test_an_unknown_scope_is_refused(app: Fuego) -> None:
@@ -177,4 +172,4 @@ BODY = {"type": "http.response.body", "body": b""}
 )
 def test_the_test_client_refuses_what_asgi_does_not_allow(messages: list[Any]) -> None:
     with pytest.raises(ValueError, match=r"not a|no end"):
-        _assemble(messages)
+        assemble(messages)

@@ -1,4 +1,4 @@
-"""A server for the developer's own machine: threads, and a restart when a file changes."""
+"""A server for the developer's own machine, and a restart when a file changes."""
 
 import os
 import signal
@@ -10,9 +10,14 @@ import time
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from types import FrameType
+from typing import TYPE_CHECKING, Literal
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from .errors import MissingExtraError
 from .wsgi import WSGIApp
+
+if TYPE_CHECKING:
+    from .app import Fuego
 
 CHILD = "FUEGO_RELOADED"
 POLL = 0.3  # seconds between two looks at the files
@@ -43,16 +48,29 @@ def make_server(app: WSGIApp, host: str, port: int) -> Server:
     return server
 
 
-def run(app: WSGIApp, host: str, port: int, *, reload: bool) -> None:
+def run(
+    app: "Fuego", host: str, port: int, *, reload: bool, protocol: Literal["wsgi", "asgi"]
+) -> None:
     if reload and CHILD not in os.environ:
         raise SystemExit(supervise([sys.executable, *sys.orig_argv[1:]]))
-    with make_server(app, host, port) as server:
+    if protocol == "asgi":
+        serve_asgi(app, host, port)
+        return
+    with make_server(app.wsgi, host, port) as server:
         shown = f"[{host}]" if ":" in host else host
         print(f"Fuego serves http://{shown}:{server.server_port}/ (Ctrl-C ends it)", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             return
+
+
+def serve_asgi(app: "Fuego", host: str, port: int) -> None:
+    try:
+        import uvicorn
+    except ImportError:
+        raise MissingExtraError("protocol='asgi'", "asgi") from None
+    uvicorn.run(app.asgi, host=host, port=port)
 
 
 def supervise(command: list[str]) -> int:
