@@ -88,7 +88,7 @@ class ASGIRequest(Request):
         return False
 
     async def read(self, limit: int) -> Content:
-        collector = Collector(limit)
+        collector = Collector()
         try:
             async for chunk in self._chunks(limit):
                 collector.add(chunk)
@@ -179,9 +179,13 @@ async def _send_stream(
 
     async def pump() -> None:
         if request.method != "HEAD":
-            async for chunk in response.on_loop():
-                if chunk:
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            chunks = response.on_loop()
+            try:
+                async for chunk in chunks:
+                    if chunk:
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            finally:
+                await chunks.aclose()
         await send({"type": "http.response.body", "body": b""})
 
     async def watch() -> None:

@@ -29,21 +29,18 @@ def announced_length(headers: Headers, limit: int) -> int | None:
 
 
 class Collector:
-    """Takes a body in chunks. Whoever made it closes a file that `content` gave."""
+    """Takes a body in chunks, bounded by whoever reads them. A file that `content` gives is to
+    be closed."""
 
-    __slots__ = ("_chunks", "_file", "_limit", "size")
+    __slots__ = ("_chunks", "_file", "size")
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._chunks: list[bytes] = []
         self._file: IO[bytes] | None = None
         self.size = 0
 
     def add(self, chunk: bytes) -> None:
         self.size += len(chunk)
-        if self.size > self._limit:
-            self.discard()
-            raise too_large(self._limit)
         if self._file is not None:
             self._file.write(chunk)
             return

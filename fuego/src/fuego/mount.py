@@ -166,8 +166,6 @@ def _response(status: int, headers: Iterable[Pair], chunks: Any) -> Response:
     own = [(name, value) for name, value in headers if name.lower() != "content-length"]
     length = [value for name, value in headers if name.lower() == "content-length"]
     response = MountedResponse(chunks, status, own)
-    if not any(name.lower() == "content-type" for name, _ in own) and status not in (204, 304):
-        del response.headers["content-type"]
     response.announced = int(length[0]) if length else None
     return response
 
@@ -210,9 +208,10 @@ def _environ(request: Request, root: str) -> Environ:
             plain = key in ("CONTENT_TYPE", "CONTENT_LENGTH")
             environ[key if plain else f"HTTP_{key}"] = request.headers[name]
     content = request.content
-    body = request.body
-    environ["wsgi.input"] = io.BytesIO(body) if isinstance(content, bytes) else content
-    environ["CONTENT_LENGTH"] = str(len(body))
+    source = io.BytesIO(content) if isinstance(content, bytes) else content
+    environ["CONTENT_LENGTH"] = str(source.seek(0, io.SEEK_END))
+    source.seek(0)
+    environ["wsgi.input"] = source
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["SCRIPT_NAME"] += _latin1(root)
     environ["PATH_INFO"] = _latin1(request.path[len(root) :])

@@ -1,7 +1,15 @@
 """Responses whose body comes in parts, from sync or async iterables."""
 
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+)
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,18 +52,26 @@ class StreamResponse(Response):
         if isinstance(self.chunks, AsyncIterable):
             run(self.close_on_loop())
         else:
-            _close(self.chunks)
+            chunks, self.chunks = self.chunks, ()
+            _close(chunks)
 
-    async def on_loop(self) -> AsyncIterator[bytes]:
+    async def on_loop(self) -> AsyncGenerator[bytes, None]:
         """For ASGI; a sync iterable takes its steps in a thread."""
-        async for chunk in as_async(self.chunks):
-            yield _encoded(chunk)
+        chunks, self.chunks = self.chunks, ()  # which are closed here from now on
+        source = as_async(chunks)
+        try:
+            async for chunk in source:
+                yield _encoded(chunk)
+        finally:
+            await source.aclose()
 
     async def close_on_loop(self) -> None:
-        if isinstance(self.chunks, AsyncIterable):
-            await _aclose(self.chunks)
-        else:
-            await in_pool(lambda: _close(self.chunks))
+        """What `on_loop` did not begin with."""
+        chunks, self.chunks = self.chunks, ()
+        if isinstance(chunks, AsyncIterable):
+            await _aclose(chunks)
+        elif chunks:
+            await in_pool(lambda: _close(chunks))
 
 
 @dataclass(frozen=True, slots=True)

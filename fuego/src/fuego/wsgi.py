@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Protocol, cast
 
-from .body import CHUNK, Collector, Content, announced_length
+from .body import CHUNK, Collector, Content, announced_length, too_large
 from .core import Core
 from .errors import PHRASES, HTTPError, phrase
 from .loop import SHARED
@@ -82,7 +82,7 @@ class WSGIRequest(Request):
         return bool(environ.get("CONTENT_LENGTH")) or "HTTP_TRANSFER_ENCODING" in environ
 
     def read(self, limit: int) -> Content:
-        collector = Collector(limit)
+        collector = Collector()
         try:
             for chunk in self._chunks(limit):
                 collector.add(chunk)
@@ -104,7 +104,7 @@ class WSGIRequest(Request):
         # Without an end marked by the server, reading on would wait for ever.
         if length is None and not self.environ.get("wsgi.input_terminated"):
             raise HTTPError(411)
-        left = length
+        left, size = length, 0
         while left is None or left > 0:
             try:
                 chunk = source.read(CHUNK if left is None else min(CHUNK, left))
@@ -112,6 +112,9 @@ class WSGIRequest(Request):
                 raise HTTPError(400, "the body could not be read") from None
             if not chunk:
                 break
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
             left = None if left is None else left - len(chunk)
             yield bytes(chunk)
         if left:
