@@ -14,6 +14,8 @@ from fuego.asgi import ASGIApp, Message, Receive, Scope, Send
 from fuego.core import Core
 from fuego.testing import TestClient
 
+collect_ignore = ["typing_cases"]  # read by mypy, never run
+
 Protocol = Literal["wsgi", "asgi"]
 
 MESSAGES = [

@@ -80,6 +80,12 @@ def call_asgi(app: Fuego, scope: dict[str, Any], *incoming: dict[str, Any]) -> l
     return sent
 
 
+def test_a_get_may_have_a_body(app: Fuego) -> None:
+    app.get("/")(lambda request: request.body)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"content-length", b"1")]}
+    assert call_asgi(app, scope, {"type": "http.request", "body": b"a"})[1]["body"] == b"a"
+
+
 def test_lifespan(app: Fuego) -> None:
     sent = call_asgi(
         app, {"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}
@@ -102,9 +108,19 @@ def test_root_path(app: Fuego, root: str, path: str, status: int) -> None:
     assert call_asgi(app, scope, {"type": "http.request"})[0]["status"] == status
 
 
-def test_nobody_is_answered_who_left(app: Fuego) -> None:
+@pytest.mark.parametrize("place", ["app", "group", "middleware"])
+def test_nobody_is_answered_who_left(app: Fuego, place: str) -> None:
     called: list[Request] = []
-    app.post("/")(called.append)
+
+    def middleware(request: Request) -> Any:
+        yield
+
+    if place == "group":
+        app.group(middleware=[middleware]).post("/")(called.append)
+    else:
+        app.post("/")(called.append)
+    if place == "middleware":
+        app.middleware(middleware)
     scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
     sent = call_asgi(
         app,

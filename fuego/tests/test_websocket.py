@@ -103,9 +103,9 @@ def test_middleware_guards_the_handshake(app: Fuego, client: TestClient) -> None
     with pytest.raises(RefusedSocketError, match="400"), client.websocket("/ws"):
         pass
     secure = TestClient(app, "asgi", scheme="https")
-    with secure.websocket("/ws", headers=[("Host", "example.com")]) as socket:
-        with pytest.raises(ClosedSocketError, match="1000"):
-            socket.receive()
+    opened = secure.websocket("/ws", headers=[("Host", "example.com")])
+    with opened as socket, pytest.raises(ClosedSocketError, match="1000"):
+        socket.receive()
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,6 @@ class Segment:
     regex: re.Pattern[str]
 
     @property
-    def whole(self) -> bool:
-        """One text parameter and nothing else: it matches whatever is not empty."""
-        return self.shape == "{:str}"
-
-    @property
     def spans(self) -> bool:
         return any(parameter.converter.spans for parameter in self.parameters)
 
@@ -88,10 +83,6 @@ class Pattern:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(piece.name for piece in self.pieces if isinstance(piece, Parameter))
-
-    @property
-    def shape(self) -> str:
-        return "/" + "/".join(segment.shape for segment in self.segments)
 
     def build(self, values: Mapping[str, Any]) -> str:
         """The path with its parameters filled in. Raises ValueError where one does not fit."""

@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from urllib.parse import parse_qsl
 
 from . import cookies
@@ -191,7 +191,7 @@ class Request:
             self._form = parse(self)
         return self._form
 
-    def url_for(self, name: str, **values: Any) -> str:
+    def url_for(self, name: str, /, **values: Any) -> str:
         return self.core.app.url_for(name, **values)
 
     def background(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -214,14 +214,14 @@ class Request:
             self._form.close()
 
 
-class BodyStream:
-    """An iterable and an async iterable of bytes; each protocol has its own."""
+class BodyStream(Protocol):
+    """Each protocol has its own."""
 
     def __iter__(self) -> Iterator[bytes]:
-        raise NotImplementedError
+        """For sync handlers."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        raise NotImplementedError
+        """For async ones."""
 
 
 def _refuse(constant: str) -> float:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Handler = Callable[..., Any]
 
-WEBSOCKET = "(websocket)"  # stands among the methods of a route; no client can send it
+WEBSOCKET = "(WEBSOCKET)"  # stands among the methods of a route; no client can send it
 
 
 @dataclass(slots=True, eq=False)
