@@ -45,10 +45,10 @@ def test_results(
     content_type: str | None,
     body: bytes,
 ) -> None:
-    def sync_handler(request: Request) -> object:
+    def sync_handler(request: Request) -> Any:
         return result
 
-    async def async_handler(request: Request) -> object:
+    async def async_handler(request: Request) -> Any:
         await asyncio.sleep(0)
         return result
 
@@ -183,7 +183,7 @@ def test_a_wrong_result_is_named_in_the_log(
     app: Fuego, client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     @app.get("/")
-    def handler(request: Request) -> object:
+    def handler(request: Request) -> Any:
         return 7
 
     assert client.get("/").status == 500

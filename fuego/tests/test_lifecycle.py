@@ -69,9 +69,10 @@ def lifespan(app: Fuego, *kinds: str) -> list[Any]:
 
 @pytest.mark.parametrize("when", ["startup", "shutdown"])
 def test_a_failure_is_told(app: Fuego, when: str) -> None:
-    @getattr(app, f"on_{when}")
     def fail() -> None:
         raise RuntimeError("no database")
+
+    (app.on_startup if when == "startup" else app.on_shutdown)(fail)
 
     with pytest.raises(RuntimeError, match="no database"):
         lifespan(app, "startup", "shutdown")

@@ -41,7 +41,7 @@ def step_level(request: Request) -> Any:
     response.headers.add("x-level", "steps")
 
 
-LEVELS = {"sync": sync_level, "async": async_level, "steps": step_level}
+LEVELS: dict[str, Any] = {"sync": sync_level, "async": async_level, "steps": step_level}
 
 
 @pytest.mark.parametrize("handler_kind", ["sync", "async"])
@@ -104,7 +104,7 @@ def test_a_streamed_body_behind_any_level(
     ("middleware", "status", "text"),
     [
         (lambda request, call_next: "short", 200, "short"),
-        (lambda request, call_next: {}["none"], 500, None),
+        (lambda request, call_next: [][1], 500, None),
         (lambda request, call_next: 7, 500, None),
     ],
 )

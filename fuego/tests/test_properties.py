@@ -104,7 +104,7 @@ def test_a_url_finds_its_route(names: list[str], data: st.DataObject) -> None:
     text = st.text(st.characters(exclude_characters="/", codec="utf-8"), min_size=1, max_size=9)
     values = {f"p{number}": data.draw(text) for number in range(len(names))}
     for protocol in ("wsgi", "asgi"):
-        client = TestClient(routed, protocol)  # type: ignore[arg-type]
+        client = TestClient(routed, protocol)
         assert client.get(routed.url_for("route", **values)).json() == values
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import fuego
 from fuego import Fuego, JSONResponse, RedirectResponse, Request, Response
+from fuego import response as response_module
 from fuego.headers import ResponseHeaders
 from fuego.testing import TestClient
 
@@ -112,6 +113,19 @@ def test_json_of_more_kinds() -> None:
             JSONResponse(wrong)
 
 
+def test_json_is_the_same_without_the_fast_encoder() -> None:
+    value = {"a": [1, 2.5, None, True, "é\ud800", {"b": date(2020, 1, 2)}], "1": {}}
+    encode = response_module._encoder(None)
+    assert encode(value) == response_module.encode_json(value)
+    for encoder in (encode, response_module.encode_json):
+        with pytest.raises(ValueError, match="Out of range"):
+            encoder(float("inf"))
+    circular: list[Any] = []
+    circular.append(circular)
+    with pytest.raises(RecursionError):
+        response_module.encode_json(circular)
+
+
 def test_text_of_a_request(app: Fuego, client: TestClient) -> None:
     app.post("/")(lambda request: request.text)
     assert client.post("/", body="é".encode()).text == "é"
@@ -144,4 +158,4 @@ def test_what_is_loaded_later() -> None:
     assert fuego.FileResponse.__module__ == "fuego.files"
     assert all(hasattr(fuego, name) for name in fuego.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        _ = fuego.nothing  # type: ignore[attr-defined]
+        _ = fuego.nothing

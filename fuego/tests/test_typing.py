@@ -15,9 +15,9 @@ def test_right_uses_pass_and_wrong_ones_are_refused(
     sample = HERE / "typing_cases" / "sample.py"
     lines = sample.read_text().splitlines()
     expected = {
-        (number, found[1])
+        (number, marked[1])
         for number, line in enumerate(lines, 1)
-        if (found := re.search(r"# error: ([a-z-]+)$", line))
+        if (marked := re.search(r"# error: ([a-z-]+)$", line))
     }
     monkeypatch.setenv("MYPYPATH", str(HERE.parent / "src"))
     options = ["--strict", f"--cache-dir={tmp_path}", "--config-file=", "--no-pretty"]

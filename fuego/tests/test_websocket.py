@@ -56,7 +56,7 @@ def test_plain_http_is_told_to_upgrade(app: Fuego) -> None:
 
 def test_what_cannot_be_a_websocket(app: Fuego) -> None:
     with pytest.raises(ValueError, match="must be async"):
-        app.websocket("/ws")(lambda socket: None)  # type: ignore[arg-type, return-value]
+        app.websocket("/ws")(lambda socket: None)  # type: ignore[type-var]
 
     async def handler(socket: WebSocket, id: int) -> None: ...
 

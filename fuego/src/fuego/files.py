@@ -151,8 +151,8 @@ def _lists(field: str, etag: str, *, weak: bool) -> bool:
 
 def _date(field: str) -> int | None:
     """Seconds since the epoch; None for what is not a date."""
-    parsed = parsedate_tz(field)
     try:
+        parsed = parsedate_tz(field)
         return None if parsed is None else int(mktime_tz(parsed))
     except (ValueError, OverflowError):
         return None

@@ -55,10 +55,8 @@ class Segment:
     parameters: tuple[Parameter, ...]
     rank: tuple[int, int, str]
     regex: re.Pattern[str]
-
-    @property
-    def spans(self) -> bool:
-        return any(parameter.converter.spans for parameter in self.parameters)
+    spans: bool
+    converts: tuple[Callable[[str], Any], ...]
 
     def match(self, text: str) -> list[Any] | None:
         """The converted values in order, None where the text does not match."""
@@ -66,10 +64,9 @@ class Segment:
         if found is None:
             return None
         try:
-            return [
-                parameter.converter.convert(value)
-                for parameter, value in zip(self.parameters, found.groups(), strict=True)
-            ]
+            if len(self.converts) == 1:
+                return [self.converts[0](found[1])]
+            return [convert(value) for convert, value in zip(self.converts, found.groups())]  # noqa: B905
         except ValueError:  # such as an int of 5,000 digits
             return None
 
@@ -162,4 +159,11 @@ def _segment(part: list[str | Parameter]) -> Segment:
             shape += f"{{:{piece.kind}}}"
             regex += f"({piece.converter.regex})"
     widest = max((parameter.converter.rank for parameter in parameters), default=0)
-    return Segment(shape, parameters, (widest, -literal, shape), re.compile(regex, re.DOTALL))
+    return Segment(
+        shape,
+        parameters,
+        (widest, -literal, shape),
+        re.compile(regex, re.DOTALL),
+        any(parameter.converter.spans for parameter in parameters),
+        tuple(parameter.converter.convert for parameter in parameters),
+    )

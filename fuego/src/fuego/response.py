@@ -1,7 +1,8 @@
 """Responses, and what a handler may return in place of one."""
 
-from collections.abc import Mapping
-from json import JSONEncoder
+import json
+from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import cookies
@@ -133,7 +134,20 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
-encode_json = JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
+def _encoder(make: Any) -> Callable[[Any], str]:
+    """`JSONEncoder.encode` makes an encoder for each call; this one is made once, from `make`,
+    where the interpreter has it."""
+    if make is None:
+        return json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
+    encode = make(None, _plain, encode_basestring_ascii, None, ":", ",", False, False, False)
+
+    def encode_once(value: Any) -> str:
+        return "".join(encode(value, 0))
+
+    return encode_once
+
+
+encode_json = _encoder(getattr(json.encoder, "c_make_encoder", None))
 
 
 class JSONResponse(Response):

@@ -5,7 +5,7 @@ the depth of a path, not with the number of routes.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -109,11 +109,11 @@ class Router:
             endpoint = literal.endpoint(method)
             if endpoint is not None:
                 return endpoint, {}
-        for route, values in _walk(self._root, path.split("/"), 1):
-            endpoint = route.endpoint(method)
-            if endpoint is not None:
-                return endpoint, dict(zip(endpoint.names, values, strict=True))
-        raise self._missing(path)
+        found = _search(self._root, path.split("/"), 1, method)
+        if found is None:
+            raise self._missing(path)
+        endpoint, values = found
+        return endpoint, dict(zip(endpoint.names, values))  # noqa: B905 - strict costs
 
     def _missing(self, path: str) -> HTTPError:
         methods = self.methods(path)
@@ -128,30 +128,51 @@ class Router:
 
     def methods(self, path: str) -> set[str]:
         """Those that any route of a path registers; none where nothing is there."""
-        routes = [route for route, _ in _walk(self._root, path.split("/"), 1)]
-        return {method for route in routes for method in route.endpoints}
+        methods: set[str] = set()
+        _search(self._root, path.split("/"), 1, "", methods)
+        return methods
 
 
-def _walk(node: Node, parts: list[str], at: int) -> Iterator[tuple[Route, list[Any]]]:
-    """The routes that match, the best first, with the values of their parameters."""
+def _search(
+    node: Node, parts: list[str], at: int, method: str, seen: set[str] | None = None
+) -> tuple[Endpoint, list[Any]] | None:
+    """The best endpoint for a method, with the values of its parameters. `seen` collects the
+    methods of the routes that match and lack this one."""
     if at == len(parts):
-        if node.route is not None:
-            yield node.route, []
-        return
+        return _endpoint(node, method, [], seen)
     text = parts[at]
     below = node.literal.get(text)
     if below is not None:
-        yield from _walk(below, parts, at + 1)
+        found = _search(below, parts, at + 1, method, seen)
+        if found is not None:
+            return found
     for segment, child in node.edges:
-        if segment.spans:
-            values = segment.match("/".join(parts[at:]))
-            if values is not None and child.route is not None:
-                yield child.route, values
+        values = segment.match("/".join(parts[at:]) if segment.spans else text)
+        if values is None:
             continue
-        values = segment.match(text)
-        if values is not None:
-            for route, rest in _walk(child, parts, at + 1):
-                yield route, values + rest
+        if segment.spans:
+            found = _endpoint(child, method, values, seen)
+        else:
+            found = _search(child, parts, at + 1, method, seen)
+            if found is not None:
+                found[1][:0] = values
+        if found is not None:
+            return found
+    return None
+
+
+def _endpoint(
+    node: Node, method: str, values: list[Any], seen: set[str] | None
+) -> tuple[Endpoint, list[Any]] | None:
+    route = node.route
+    if route is None:
+        return None
+    if seen is not None:
+        seen.update(route.endpoints)
+    endpoint = route.endpoints.get(method)
+    if endpoint is None and method == "HEAD":
+        endpoint = route.endpoints.get("GET")
+    return None if endpoint is None else (endpoint, values)
 
 
 def is_async(function: Handler) -> bool:
