@@ -163,10 +163,7 @@ def within(folder: Path, path: str) -> Path | None:
     otherwise. `folder` is resolved already."""
     if "\0" in path or "\\" in path or path.startswith("/"):
         return None
-    try:
-        found = (folder / path).resolve()
-    except (OSError, RuntimeError):  # a name too long, a loop of links
-        return None
+    found = Path(os.path.realpath(folder / path))  # Path.resolve fails on a loop of links
     return found if found.is_relative_to(folder) else None
 
 
