@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from fuego import Fuego, Request, Upload, body, forms
-from fuego.testing import TestClient, multipart
+from fuego.testing import TestClient
+from fuego.testing_form import multipart
 
 pytest.importorskip("multipart")
 

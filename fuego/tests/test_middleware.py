@@ -177,6 +177,16 @@ def test_access_log(app: Fuego, client: TestClient, caplog: pytest.LogCaptureFix
     }
 
 
+def test_access_log_where_logging_is_not_set_up(
+    app: Fuego, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("fuego.test.access")
+    logger.propagate = False
+    app.middleware(access_log(logger))
+    TestClient(app).get("/none")
+    assert json.loads(capsys.readouterr().err)["status"] == 404
+
+
 PREFLIGHT = {"Origin": "https://a", "Access-Control-Request-Method": "PUT"}
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fuego import Fuego, Request, Response, cookies
 from fuego.headers import ResponseHeaders
-from fuego.testing import TestClient, multipart
+from fuego.testing import TestClient
+from fuego.testing_form import multipart
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuego-test-"))
 (FOLDER / "static" / "sub").mkdir(parents=True)

@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -98,15 +99,24 @@ async def _call_all(mode: Mode, hooks: Iterable[Hook]) -> None:
 def watch_sigterm(lifecycle: Lifecycle) -> None:
     """Readiness ends when the server is told to end, before it closes its last connection: we
     listen along. Where nobody handles the signal it ends the process, and we leave it alone."""
-    before = signal.getsignal(signal.SIGTERM)
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         return
+    before = signal.getsignal(signal.SIGTERM)
+    if isinstance(before, _Listening):
+        before.lifecycles.add(lifecycle)
+    elif callable(before):
+        signal.signal(signal.SIGTERM, _Listening(before, {lifecycle}))
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        lifecycle.stopping = True
-        before(number, frame)
 
-    signal.signal(signal.SIGTERM, handle)
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    before: Callable[[int, FrameType | None], Any]
+    lifecycles: set[Lifecycle]
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        for lifecycle in self.lifecycles:
+            lifecycle.stopping = True
+        self.before(number, frame)
 
 
 Checks = Mapping[str, Callable[[], Any]]

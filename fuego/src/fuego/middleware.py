@@ -30,7 +30,12 @@ def request_id() -> Middleware:
 
 
 def access_log(logger: logging.Logger = access) -> Middleware:
-    """One JSON line for each request. `ms` is the time until the response began."""
+    """One JSON line for each request, to standard error where logging is not set up. `ms` is the
+    time until the response began."""
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    if not logger.hasHandlers():
+        logger.addHandler(logging.StreamHandler())
 
     def middleware(request: Request) -> Steps:
         started = time.perf_counter()

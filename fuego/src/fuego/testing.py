@@ -15,11 +15,11 @@ from .asgi import Message, Scope
 from .headers import Headers
 from .loop import SHARED
 from .modes import IN_THREAD, ON_LOOP, drive
+from .testing_form import File, multipart
 from .testing_socket import TestSocket
 from .wsgi import Environ, StartResponse
 
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
-File = tuple[str, bytes, str]  # file name, content, content type
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,17 +288,3 @@ def assemble(messages: list[Message], *, left: bool = False) -> TestResponse:
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]
     )
     return TestResponse(start["status"], headers, [m["body"] for m in bodies if m["body"]])
-
-
-def multipart(fields: Mapping[str, str], files: Mapping[str, File]) -> tuple[bytes, str]:
-    """A body and its content type."""
-    boundary = "fuego-test-boundary"
-    body = b""
-    for name, value in fields.items():
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
-        body += head.encode() + value.encode() + b"\r\n"
-    for name, (filename, content, kind) in files.items():
-        disposition = f'form-data; name="{name}"; filename="{filename}"'
-        head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: {kind}\r\n\r\n"
-        body += head.encode() + content + b"\r\n"
-    return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
