@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fuego import Fuego, cli, development
+from fuego import Fuego, cli, development, project
 
 MAIN = """
 from fuego import Fuego
@@ -113,13 +113,25 @@ def test_a_new_project_passes_its_own_test(
         "apps.yml",
     }
     entry = (folder / "apps.yml").read_text()
-    assert re.search(r"^apps:\n  my-shop:\n    source: \{path: .*my-shop\}\n", entry, re.MULTILINE)
+    assert re.search(
+        r"^apps:\n  my-shop:\n    source: \{path: .*my-shop, packages: \[.*\]\}\n",
+        entry,
+        re.MULTILINE,
+    )
     assert (folder / "requirements.txt").read_text().startswith("fuego-web==")
     source = str(Path(cli.__file__).parents[1])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": source}, check=True)
     assert cli.main(["new", "my-shop"]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_new_project_of_an_installed_fuego(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(project, "CHECKOUT", tmp_path / "site-packages")
+    entry = (project.create("shop", tmp_path) / "apps.yml").read_text()
+    assert f"source: {{path: {tmp_path / 'shop'}}}\n" in entry
 
 
 def test_as_a_module(tmp_path: Path) -> None:

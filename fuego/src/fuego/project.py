@@ -6,6 +6,9 @@ from string import Template
 
 from . import __version__
 
+# Where this runs from its own source, the project is deployed with that, not from an index.
+CHECKOUT = Path(__file__).resolve().parents[2]
+
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 MAIN = """\
@@ -52,7 +55,7 @@ INVENTORY = """\
 # Copy the entry into the apps of your inventory, then: ansible-playbook site.yml
 apps:
   $name:
-    source: {path: $path}
+    source: {$source}
     callable: main:wsgi_app
     server: gunicorn
     port: 8000
@@ -77,8 +80,11 @@ def create(name: str, parent: Path) -> Path:
     if folder.exists():
         raise ValueError(f"{folder} is there already")
     folder.mkdir()
+    source = f"path: {folder}"
+    if (CHECKOUT / "pyproject.toml").is_file():
+        source += f", packages: [{CHECKOUT}]"
     for file, text in FILES.items():
-        filled = Template(text).substitute(name=name, path=folder, version=__version__)
+        filled = Template(text).substitute(name=name, source=source, version=__version__)
         (folder / file).write_text(filled)
     print(f"{folder}: main.py, test_main.py, requirements.txt, apps.yml")
     print(f"next: cd {name} && fuego run main:app")

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Union, Unpack
 
 from .pattern import parse
 from .response import Response
@@ -21,6 +21,14 @@ Middleware = Callable[..., Any]
 
 H = TypeVar("H", bound=Handler)
 S = TypeVar("S", bound=SocketHandler)
+
+
+class RouteOptions(TypedDict, total=False):
+    """What `route` takes by name."""
+
+    name: str | None
+    stream: bool
+    max_body: int | None
 
 
 class Registry:
@@ -78,25 +86,25 @@ class Registry:
             endpoint.chain = chain
         self._core.router.add(pattern, methods, endpoint)
 
-    def get(self, path: str, **options: Any) -> Callable[[H], H]:
+    def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         return self.route(path, ("GET",), **options)
 
-    def post(self, path: str, **options: Any) -> Callable[[H], H]:
+    def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         return self.route(path, ("POST",), **options)
 
-    def put(self, path: str, **options: Any) -> Callable[[H], H]:
+    def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         return self.route(path, ("PUT",), **options)
 
-    def patch(self, path: str, **options: Any) -> Callable[[H], H]:
+    def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         return self.route(path, ("PATCH",), **options)
 
-    def delete(self, path: str, **options: Any) -> Callable[[H], H]:
+    def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         return self.route(path, ("DELETE",), **options)
 
-    def head(self, path: str, **options: Any) -> Callable[[H], H]:
+    def head(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         return self.route(path, ("HEAD",), **options)
 
-    def options(self, path: str, **options: Any) -> Callable[[H], H]:
+    def options(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         return self.route(path, ("OPTIONS",), **options)
 
     def websocket(self, path: str, *, name: str | None = None) -> Callable[[S], S]:

@@ -169,9 +169,7 @@ def _endpoint(
         return None
     if seen is not None:
         seen.update(route.endpoints)
-    endpoint = route.endpoints.get(method)
-    if endpoint is None and method == "HEAD":
-        endpoint = route.endpoints.get("GET")
+    endpoint = route.endpoint(method)
     return None if endpoint is None else (endpoint, values)
 
 

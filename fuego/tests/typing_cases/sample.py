@@ -60,6 +60,14 @@ def form(request: Request) -> Response:
     return response
 
 
+@app.get("/option", stream=True, max_body=10)
+def option(request: Request) -> bytes:
+    return b"".join(request.stream())
+
+
+app.get("/option", strem=True)  # error: call-arg
+
+
 @app.get("/events")
 async def events(request: Request) -> EventStream:
     async def numbers() -> AsyncIterator[str]:
