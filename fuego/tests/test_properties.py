@@ -1,5 +1,7 @@
 """Whatever comes in: never a 500, never out of the folder, never two headers made of one."""
 
+import atexit
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +16,7 @@ from fuego.testing import TestClient
 from fuego.testing_form import multipart
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuego-test-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 (FOLDER / "static" / "sub").mkdir(parents=True)
 (FOLDER / "static" / "a.txt").write_bytes(bytes(range(100)))
 (FOLDER / "static" / "sub" / "b.txt").write_text("b")
