@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fuego import Fuego, Request, development
+from fuego import Fuego, Request, WebSocket, development
 
 # Runs until its file changes, then ends well: what it does in turn is what `supervise` saw.
 COUNTING = """\
@@ -50,6 +51,24 @@ def test_serves(app: Fuego, host: str) -> None:
         shown = f"[{host}]" if ":" in host else host
         with urllib.request.urlopen(f"http://{shown}:{server.server_port}/") as response:
             assert response.read() == host.encode()
+        server.shutdown()
+        thread.join()
+
+
+def test_answers_for_a_websocket(app: Fuego) -> None:
+    """wsgiref fails on the Upgrade header that comes with 426."""
+
+    @app.websocket("/ws")
+    async def handler(socket: WebSocket) -> None:
+        await socket.accept()
+
+    with development.make_server(app.wsgi, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/ws")
+        caught.value.close()
+        assert caught.value.code == 426
         server.shutdown()
         thread.join()
 

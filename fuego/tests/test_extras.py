@@ -55,6 +55,14 @@ def test_sessions(counting: Fuego, client: TestClient, caplog: pytest.LogCapture
     assert "; Secure" in secure.get("/count").headers["set-cookie"]
 
 
+def test_a_session_ends_under_a_name_with_a_prefix(counting: Fuego, client: TestClient) -> None:
+    """Browsers keep a `__Host-` cookie unless what deletes it is Secure too."""
+    counting.middleware(sessions(SECRET, cookie="__Host-session", secure=True))
+    client.get("/count")
+    assert "; Secure;" in client.get("/clear").headers["set-cookie"]
+    assert not client.cookies
+
+
 @pytest.mark.parametrize(
     "cookie", ["", "x", "e30.x.y", "eyJuIjo1fQ.aaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbb"]
 )

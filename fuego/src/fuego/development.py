@@ -7,14 +7,16 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from types import FrameType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from wsgiref.util import is_hop_by_hop
 
 from .errors import MissingExtraError
-from .wsgi import WSGIApp
+from .wsgi import Environ, StartResponse, WSGIApp
 
 if TYPE_CHECKING:
     from .app import Fuego
@@ -44,8 +46,22 @@ class ServerIPv6(Server):
 
 def make_server(app: WSGIApp, host: str, port: int) -> Server:
     server = (ServerIPv6 if ":" in host else Server)((host, port), WSGIRequestHandler)
-    server.set_app(app)
+    server.set_app(_end_to_end(app))
     return server
+
+
+def _end_to_end(app: WSGIApp) -> WSGIApp:
+    """Leaves out what concerns the connection alone, such as the Upgrade of a 426: wsgiref would
+    fail on it."""
+
+    def without_hops(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> object:
+            kept = [(name, value) for name, value in headers if not is_hop_by_hop(name)]
+            return start_response(status, kept, exc_info)
+
+        return app(environ, start)
+
+    return without_hops
 
 
 def run(

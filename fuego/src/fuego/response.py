@@ -106,8 +106,12 @@ class Response:
         )
         self._pairs.append(("set-cookie", field))
 
-    def delete_cookie(self, name: str, *, path: str = "/", domain: str | None = None) -> None:
-        self.set_cookie(name, max_age=0, expires=0, path=path, domain=domain)
+    def delete_cookie(
+        self, name: str, *, path: str = "/", domain: str | None = None, secure: bool = False
+    ) -> None:
+        """`path` and `domain` as it was set with, and `secure` where its name begins with
+        `__Host-` or `__Secure-`: else browsers keep it."""
+        self.set_cookie(name, max_age=0, expires=0, path=path, domain=domain, secure=secure)
 
 
 class TextResponse(Response):

@@ -47,14 +47,14 @@ def sessions(
         after = encode_json(request.state["session"])
         if after == before:
             return response
+        https = request.scheme == "https" if secure is None else secure
         if not request.state["session"]:
-            response.delete_cookie(cookie)
+            response.delete_cookie(cookie, secure=https)
             return response
         value = serializer.dumps(json.loads(after))
         text = value.decode() if isinstance(value, bytes) else value
         if len(cookie) + len(text) > MAX_COOKIE:
             raise ValueError(f"the session is larger than {MAX_COOKIE} bytes, signed")
-        https = request.scheme == "https" if secure is None else secure
         response.set_cookie(cookie, text, max_age=max_age, secure=https)
         return response
 
