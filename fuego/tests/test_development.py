@@ -161,24 +161,3 @@ def test_what_is_watched(main: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = development.watched()
     assert {main, below, Path(development.__file__)} <= files.keys()
     assert files.keys().isdisjoint({hidden, Path(os.__file__), Path(gone.__file__)})
-
-
-def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
-    """Typed in as it stands, in a process of its own, down to `app.run`."""
-    readme = Path(__file__).parents[1].joinpath("README.md").read_text()
-    code = readme.split("```python\n")[1].split("```")[0]
-    (tmp_path / "main.py").write_text(code)
-    check = (
-        "import main\nfrom fuego.testing import TestClient\n"
-        "for protocol in ('wsgi', 'asgi'):\n"
-        "    client = TestClient(main.app, protocol)\n"
-        "    assert client.get('/items/7').json() == {'id': 7}\n"
-        "    assert client.get('/').status == 200\n"
-    )
-    source = str(Path(__file__).parents[1] / "src")
-    subprocess.run(
-        [sys.executable, "-W", "error", "-c", check],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": source},
-        check=True,
-    )
