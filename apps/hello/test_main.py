@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -22,7 +23,7 @@ def main() -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.TICK = module.PAUSE = 0.0
+    vars(module).update(TICK=0.0, PAUSE=0.0)
     return module
 
 
@@ -84,8 +85,8 @@ def test_release_is_null_outside_a_deployment(client: TestClient) -> None:
 def test_server_is_what_runs_the_process(
     main: ModuleType, monkeypatch: pytest.MonkeyPatch, modules: list[str], server: str
 ) -> None:
-    monkeypatch.setattr("sys.modules", dict.fromkeys(modules))
-    monkeypatch.setattr("sys.argv", ["/bin/program"])
+    monkeypatch.setattr(sys, "argv", ["/bin/program"])
+    monkeypatch.setattr(sys, "modules", dict.fromkeys(modules))
     assert main.server() == server
 
 
