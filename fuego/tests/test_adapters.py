@@ -10,7 +10,7 @@ import pytest
 
 from fuego import Fuego, Request
 from fuego.loop import LoopThread
-from fuego.testing import _assemble
+from fuego.testing import assemble
 from fuego.wsgi import Environ
 
 
@@ -80,16 +80,17 @@ def call_asgi(app: Fuego, scope: dict[str, Any], *incoming: dict[str, Any]) -> l
     return sent
 
 
+def test_a_get_may_have_a_body(app: Fuego) -> None:
+    app.get("/")(lambda request: request.body)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"content-length", b"1")]}
+    assert call_asgi(app, scope, {"type": "http.request", "body": b"a"})[1]["body"] == b"a"
+
+
 def test_lifespan(app: Fuego) -> None:
     sent = call_asgi(
         app, {"type": "lifespan"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}
     )
     assert sent == [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
-
-
-def test_websockets_are_refused(app: Fuego) -> None:
-    sent = call_asgi(app, {"type": "websocket"}, {"type": "websocket.connect"})
-    assert sent == [{"type": "websocket.close", "code": 1000}]
 
 
 def test_an_unknown_scope_is_refused(app: Fuego) -> None:
@@ -107,9 +108,19 @@ def test_root_path(app: Fuego, root: str, path: str, status: int) -> None:
     assert call_asgi(app, scope, {"type": "http.request"})[0]["status"] == status
 
 
-def test_nobody_is_answered_who_left(app: Fuego) -> None:
+@pytest.mark.parametrize("place", ["app", "group", "middleware"])
+def test_nobody_is_answered_who_left(app: Fuego, place: str) -> None:
     called: list[Request] = []
-    app.post("/")(called.append)
+
+    def middleware(request: Request) -> Any:
+        yield
+
+    if place == "group":
+        app.group(middleware=[middleware]).post("/")(called.append)
+    else:
+        app.post("/")(called.append)
+    if place == "middleware":
+        app.middleware(middleware)
     scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
     sent = call_asgi(
         app,
@@ -177,4 +188,4 @@ BODY = {"type": "http.response.body", "body": b""}
 )
 def test_the_test_client_refuses_what_asgi_does_not_allow(messages: list[Any]) -> None:
     with pytest.raises(ValueError, match=r"not a|no end"):
-        _assemble(messages)
+        assemble(messages)

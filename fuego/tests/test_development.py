@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fuego import Fuego, Request, development
+from fuego import Fuego, Request, WebSocket, development
 
 # Runs until its file changes, then ends well: what it does in turn is what `supervise` saw.
 COUNTING = """\
@@ -50,6 +51,24 @@ def test_serves(app: Fuego, host: str) -> None:
         shown = f"[{host}]" if ":" in host else host
         with urllib.request.urlopen(f"http://{shown}:{server.server_port}/") as response:
             assert response.read() == host.encode()
+        server.shutdown()
+        thread.join()
+
+
+def test_answers_for_a_websocket(app: Fuego) -> None:
+    """wsgiref fails on the Upgrade header that comes with 426."""
+
+    @app.websocket("/ws")
+    async def handler(socket: WebSocket) -> None:
+        await socket.accept()
+
+    with development.make_server(app.wsgi, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/ws")
+        caught.value.close()
+        assert caught.value.code == 426
         server.shutdown()
         thread.join()
 
@@ -142,24 +161,3 @@ def test_what_is_watched(main: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = development.watched()
     assert {main, below, Path(development.__file__)} <= files.keys()
     assert files.keys().isdisjoint({hidden, Path(os.__file__), Path(gone.__file__)})
-
-
-def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
-    """Typed in as it stands, in a process of its own, down to `app.run`."""
-    readme = Path(__file__).parents[1].joinpath("README.md").read_text()
-    code = readme.split("```python\n")[1].split("```")[0]
-    (tmp_path / "main.py").write_text(code)
-    check = (
-        "import main\nfrom fuego.testing import TestClient\n"
-        "for protocol in ('wsgi', 'asgi'):\n"
-        "    client = TestClient(main.app, protocol)\n"
-        "    assert client.get('/items/7').json() == {'id': 7}\n"
-        "    assert client.get('/').status == 200\n"
-    )
-    source = str(Path(__file__).parents[1] / "src")
-    subprocess.run(
-        [sys.executable, "-W", "error", "-c", check],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": source},
-        check=True,
-    )

@@ -109,14 +109,20 @@ def test_multidict() -> None:
     assert repr(values) == "MultiDict([('a', '1'), ('a', '3'), ('b', '2')])"
 
 
-def test_a_request_needs_a_protocol() -> None:
-    from fuego.forwarded import TrustedProxies
-
-    request = Request("GET", "/", TrustedProxies())
+def test_a_request_needs_a_protocol(app: Fuego) -> None:
+    request = Request()
+    request.core = app._core
     for ask in (lambda: request.headers, lambda: request.query, lambda: request.client):
         with pytest.raises(NotImplementedError):
             ask()
-    for hook in (request._peer, request._server_scheme):
+    for hook in (
+        request._peer,
+        request._server_scheme,
+        request.stream,
+        request.expects_body,
+        lambda: request.raw_path,
+        lambda: request.read(1),
+    ):
         with pytest.raises(NotImplementedError):
             hook()
 

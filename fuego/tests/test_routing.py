@@ -47,7 +47,7 @@ def test_the_narrowest_route_wins(
 def test_404(app: Fuego, client: TestClient, target: str) -> None:
     app.get("/items/{name}")(named("str"))
     response = client.get(target)
-    assert (response.status, response.text) == (404, "Not Found\n")
+    assert response.json() == {"status": 404, "error": "Not Found"}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
@@ -116,7 +116,7 @@ def test_conflicts_name_both_places(app: Fuego, first: str, second: str) -> None
         ("/{}", "'' is not a name"),
         ("/{a b}", "'a b' is not a name"),
         ("/{a}/{a}", "two parameters named 'a'"),
-        ("/{a:integer}", "'integer' is not one of int, str"),
+        ("/{a:integer}", "'integer' is not one of float, int, path, str, uuid"),
     ],
 )
 def test_bad_paths_are_refused(app: Fuego, path: str, message: str) -> None:

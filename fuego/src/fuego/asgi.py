@@ -1,16 +1,17 @@
-"""The ASGI side (specification 3.0: http and lifespan)."""
+"""The ASGI side (specification 3.0: http, websocket and lifespan)."""
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
+from .body import Collector, Content, announced_length, too_large
 from .core import Core
 from .errors import ClientDisconnectedError
-from .headers import Headers
-from .request import Request
-from .response import Response, as_response
-from .routing import Handler
+from .headers import Pair
+from .loop import run_on
+from .modes import ON_LOOP
+from .request import BodyStream, Request
+from .response import HTMLResponse, JSONResponse, Response, TextResponse
+from .stream import StreamResponse
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -18,29 +19,54 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})  # unless a header says otherwise
+
+# The fields most responses have, encoded once.
+_ENCODED = {
+    ("content-type", kind.content_type): (b"content-type", kind.content_type.encode())
+    for kind in (Response, TextResponse, HTMLResponse, JSONResponse)
+}
+
 
 class ASGIRequest(Request):
-    __slots__ = ("scope",)
-
     protocol = "asgi"
+    reads_async = True
+    body_ended = False
 
-    def __init__(self, scope: Scope, core: Core) -> None:
+    def __init__(self, scope: Scope, receive: Receive, core: Core) -> None:
         path: str = scope["path"]
         root: str = scope.get("root_path", "")
         if root and path.startswith(f"{root}/"):
             path = path[len(root) :]
-        super().__init__(scope["method"], path or "/", core.trusted)
+        self.method: str = scope.get("method", "")
+        self.path = path or "/"
         self.scope = scope
+        self.receive_message = receive
+        self.core = core
 
-    def _read_headers(self) -> Headers:
-        return Headers(
+    def _read_headers(self) -> list[Pair]:
+        return [
             (name.decode("latin-1"), value.decode("latin-1"))
             for name, value in self.scope["headers"]
-        )
+        ]
 
     def _query_string(self) -> str:
         query: bytes = self.scope.get("query_string", b"")
         return query.decode(errors="replace")
+
+    def _raw_path(self) -> str:
+        from urllib.parse import quote
+
+        raw: bytes | None = self.scope.get("raw_path")
+        if raw:
+            return raw.decode("latin-1").partition("?")[0]
+        return quote(self.scope["path"])
+
+    @property
+    def root_path(self) -> str:
+        """Where a server or an app mounted this one."""
+        root: str = self.scope.get("root_path", "")
+        return root
 
     def _peer(self) -> str | None:
         client = self.scope.get("client")
@@ -50,86 +76,161 @@ class ASGIRequest(Request):
         scheme: str = self.scope.get("scheme", "http")
         return scheme
 
+    def expects_body(self) -> bool:
+        headers = self.scope["headers"]
+        if len(headers) > self.core.max_headers:
+            _ = self.headers  # which refuses them
+        if self.method not in BODILESS:
+            return True
+        for name, _ in headers:  # noqa: SIM110 - any() takes three times as long
+            if name == b"content-length" or name == b"transfer-encoding":
+                return True
+        return False
+
+    async def read(self, limit: int) -> Content:
+        collector = Collector()
+        try:
+            async for chunk in self._chunks(limit):
+                collector.add(chunk)
+        except BaseException:
+            collector.discard()
+            raise
+        return collector.content()
+
+    async def _chunks(self, limit: int) -> AsyncIterator[bytes]:
+        announced_length(self.headers, limit)  # refuses what is too large before it is read
+        size = 0
+        while not self.body_ended:
+            message = await self.receive_message()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnectedError
+            chunk: bytes = message.get("body", b"")
+            self.body_ended = not message.get("more_body", False)
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            if chunk:
+                yield chunk
+
+    def stream(self) -> BodyStream:
+        import asyncio
+
+        limit = self.core.max_body if self.limit is None else self.limit
+        return ASGIBodyStream(self._chunks(limit), self.loop or asyncio.get_running_loop())
+
+
+class ASGIBodyStream(BodyStream):
+    def __init__(self, chunks: AsyncIterator[bytes], loop: Any) -> None:
+        self._chunks = chunks
+        self._loop = loop
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (chunk := run_on(self._loop, self._next())) is not None:
+            yield chunk
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+    async def _next(self) -> bytes | None:
+        return await anext(self._chunks, None)
+
+
+def encoded(pairs: list[Pair]) -> list[tuple[bytes, bytes]]:
+    return [
+        _ENCODED.get(pair) or (pair[0].encode("latin-1"), pair[1].encode("latin-1"))
+        for pair in pairs
+    ]
+
 
 def adapt(core: Core) -> ASGIApp:
-    async def respond(request: ASGIRequest, receive: Receive) -> Response:
+    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _other(core, scope, receive, send)
+            return
+        request = ASGIRequest(scope, receive, core)
         try:
-            match = core.find(request)
-            request.body = await read_body(core, request, receive)
-            endpoint = match.endpoint
-            if endpoint.is_async:
-                result = await endpoint.handler(request, **match.params)
-            else:
-                result = await asyncio.to_thread(call, endpoint.handler, request, match.params)
-            return as_response(result)
-        except ClientDisconnectedError:
-            raise
-        except Exception as error:
-            return core.answer_for(request, error)
-
-    async def http(scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter() if core.observers else 0.0
-        request = ASGIRequest(scope, core)
-        try:
-            response = await respond(request, receive)
+            response = await core.respond(request, ON_LOOP)
         except ClientDisconnectedError:
             return
-        if core.observers:
-            core.observe(request, response, started)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": response.status,
-                "headers": [
-                    (name.encode("latin-1"), value.encode("latin-1"))
-                    for name, value in response.wire_headers()
-                ],
-            }
-        )
-        body = b"" if request.method == "HEAD" else response.body
-        await send({"type": "http.response.body", "body": body})
-
-    async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await http(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await lifespan(receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
+        headers = encoded(response._pairs)
+        length = response.length
+        if length is not None and response.status not in (204, 304):
+            headers.append((b"content-length", b"%d" % length))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if isinstance(response, StreamResponse):
+            await _send_stream(core, request, response, send)
         else:
-            raise ValueError(f"ASGI scope {scope['type']!r} is not one of http, lifespan")
+            body = b"" if request.method == "HEAD" else response.body
+            await send({"type": "http.response.body", "body": body})
+        if request.unfinished:
+            if request.tasks:
+                await core.lifecycle.spawn(request)
+            else:
+                request.release()
 
     return asgi
 
 
-async def lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
+async def _send_stream(
+    core: Core, request: ASGIRequest, response: StreamResponse, send: Send
+) -> None:
+    """Ends early where the client leaves: the source of the chunks is closed then."""
+    import asyncio
 
+    async def pump() -> None:
+        if request.method != "HEAD":
+            chunks = response.on_loop()
+            try:
+                async for chunk in chunks:
+                    if chunk:
+                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            finally:
+                await chunks.aclose()
+        await send({"type": "http.response.body", "body": b""})
 
-async def read_body(core: Core, request: ASGIRequest, receive: Receive) -> bytes:
-    core.body_length(request.headers)  # refuses what is too large before it is read
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnectedError
-        chunk: bytes = message.get("body", b"")
-        size += len(chunk)
-        if size > core.max_body:
-            raise core.too_large()
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
+    async def watch() -> None:
+        while (await request.receive_message())["type"] != "http.disconnect":
+            pass
 
-
-def call(handler: Handler, request: Request, params: dict[str, object]) -> object:
-    """A StopIteration cannot leave a thread through a future: its awaiter would wait for ever."""
+    pumping = asyncio.ensure_future(pump())
+    tasks = {pumping}
+    # Where the handler streams the request's body, what comes in belongs to it.
+    if request.body_ended or not request.streams_body:
+        tasks.add(asyncio.ensure_future(watch()))
     try:
-        return handler(request, **params)
-    except StopIteration as error:
-        raise RuntimeError("the handler raised StopIteration") from error
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await response.close_on_loop()
+    error = None if pumping.cancelled() else pumping.exception()
+    if error is not None and not isinstance(error, OSError | ClientDisconnectedError):
+        core.log_error(request, error)
+        raise error  # the server must end the connection: the client cannot tell otherwise
+
+
+async def _other(core: Core, scope: Scope, receive: Receive, send: Send) -> None:
+    kind = scope["type"]
+    if kind == "websocket":
+        from . import websocket
+
+        await websocket.serve(core, scope, receive, send)
+    elif kind == "lifespan":
+        await _lifespan(core, receive, send)
+    else:
+        raise ValueError(f"ASGI scope {kind!r} is not one of http, websocket, lifespan")
+
+
+async def _lifespan(core: Core, receive: Receive, send: Send) -> None:
+    steps = {"startup": core.lifecycle.start, "shutdown": core.lifecycle.stop}
+    while True:
+        name = (await receive())["type"].removeprefix("lifespan.")
+        try:
+            await steps[name](ON_LOOP)
+        except Exception as error:
+            await send({"type": f"lifespan.{name}.failed", "message": repr(error)})
+            raise
+        await send({"type": f"lifespan.{name}.complete"})
+        if name == "shutdown":
+            return

@@ -1,72 +1,212 @@
-"""What both adapters do alike: find the handler, bound the body, answer for errors."""
+"""What both adapters do alike: find the handler, bound the body, answer for errors.
+
+Everything here is written once, as coroutines; `modes` says who drives them.
+"""
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from .errors import HTTPError
+from .errors import ClientDisconnectedError, HTTPError
 from .forwarded import TrustedProxies
-from .headers import Headers
+from .lifecycle import Lifecycle
+from .modes import Mode
 from .request import Request
-from .response import Response, TextResponse, error_response
-from .routing import Endpoint, Match, Router
+from .response import Response, as_response
+from .routing import Endpoint, Router, is_async
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from .app import Fuego
 
 log = logging.getLogger("fuego")
 
 Observer = Callable[[Request, Response, float], object]
+Level = Callable[[Request, Mode], Awaitable[Response]]
+ErrorKey = int | type[Exception]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Core:
+    app: "Fuego"
     max_body: int
+    max_headers: int
+    max_header_bytes: int
     trusted: TrustedProxies
+    lifecycle: Lifecycle
+    debug: bool = False
     router: Router = field(default_factory=Router)
     observers: list[Observer] = field(default_factory=list)
+    error_handlers: dict[ErrorKey, tuple[Callable[..., Any], bool]] = field(default_factory=dict)
+    entry: Level = field(init=False)
 
-    def find(self, request: Request) -> Match:
-        try:
-            return self.router.find(request.method, request.path)
-        except HTTPError as error:
-            if request.method == "OPTIONS" and error.status == 405:
-                return Match(_options(error.headers), {})
-            raise
+    def __post_init__(self) -> None:
+        self.entry = self.route
 
-    def body_length(self, headers: Headers) -> int | None:
-        """The announced length of a body, None where none is announced (no body, or chunks)."""
-        text = headers.get("content-length", "")
-        if not text:
-            return None
-        if not (text.isascii() and text.isdigit()):
-            raise HTTPError(400, "Content-Length is not a number")
-        # The count of digits first: int() refuses very long ones.
-        if len(text) > 18 or int(text) > self.max_body:
-            raise self.too_large()
-        return int(text)
-
-    def too_large(self) -> HTTPError:
-        return HTTPError(413, f"the body is larger than {self.max_body} bytes")
-
-    def answer_for(self, request: Request, error: Exception) -> Response:
-        """The client learns what an HTTPError says, and nothing of any other error."""
-        if isinstance(error, HTTPError):
-            try:
-                return error_response(error)
-            except ValueError as unfit:  # a status or header that cannot be sent
-                error = unfit
-        log.error(
-            "request %s: %s %r failed", request.id, request.method, request.path, exc_info=error
-        )
-        return TextResponse("Internal Server Error\n", 500)
-
-    def observe(self, request: Request, response: Response, started: float) -> None:
+    async def respond(self, request: Request, mode: Mode) -> Response:
+        """The response, whatever happens; the observers are told."""
+        if not self.observers:
+            return await self.entry(request, mode)
+        started = time.perf_counter()
+        response = await self.entry(request, mode)
         seconds = time.perf_counter() - started
         for observer in self.observers:
             try:
                 observer(request, response, seconds)
             except Exception:
                 log.exception("request %s: %r failed", request.id, observer)
+        return response
+
+    async def route(self, request: Request, mode: Mode) -> Response:
+        """The innermost level of the app's middleware."""
+        try:
+            endpoint, params = self.router.find(request.method, request.path)
+            if endpoint.chain is None:
+                return await self.handle(request, mode, endpoint, params)
+            request.state["fuego.found"] = endpoint, params
+            return await endpoint.chain(request, mode)
+        except ClientDisconnectedError:
+            raise
+        except Exception as error:
+            return await self.answer_for(request, mode, error)
+
+    async def handle_found(self, request: Request, mode: Mode) -> Response:
+        """The innermost level of a group's middleware."""
+        endpoint, params = request.state.pop("fuego.found")
+        try:
+            return await self.handle(request, mode, endpoint, params)
+        except ClientDisconnectedError:
+            raise
+        except Exception as error:
+            return await self.answer_for(request, mode, error)
+
+    async def handle(
+        self, request: Request, mode: Mode, endpoint: Endpoint, params: dict[str, Any]
+    ) -> Response:
+        if request.expects_body():
+            if endpoint.streams:
+                request.limit, request.streams_body = endpoint.max_body, True
+                if request.reads_async:
+                    request.loop = await mode.call(_running_loop, True)
+            else:
+                limit = self.max_body if endpoint.max_body is None else endpoint.max_body
+                request.content = await mode.call(request.read, request.reads_async, limit)
+        result = await mode.call(endpoint.handler, endpoint.is_async, request, **params)
+        return await self.finish(request, mode, result)
+
+    async def finish(self, request: Request, mode: Mode, result: object) -> Response:
+        """What a handler returned, as a response. A file looks at the request first."""
+        response = as_response(result)
+        if response.negotiates:
+            await mode.call(response.negotiate, False, request)
+        return response
+
+    async def answer_for(self, request: Request, mode: Mode, error: Exception) -> Response:
+        """By the handler registered for the error, else the client learns what an HTTPError
+        says, and nothing of any other error."""
+        if not isinstance(error, HTTPError) or not 300 <= error.status <= 599:
+            self.log_error(request, error)
+        elif error.status == 405 and request.method == "OPTIONS":
+            return Response(status=204, headers=error.headers)
+        found = self._error_handler(error)
+        try:
+            if found is None:
+                return await self._answer(request, error)
+            handler, handler_is_async = found
+            result = await mode.call(handler, handler_is_async, request, error)
+            return await self.finish(request, mode, result)
+        except Exception as failure:  # a status or header that cannot be sent, or a broken handler
+            self.log_error(request, failure)
+            return await self._answer(request, failure)
+
+    async def _answer(self, request: Request, error: Exception) -> Response:
+        from . import pages
+
+        return pages.answer(request, error, self.debug)
+
+    def _error_handler(self, error: Exception) -> tuple[Callable[..., Any], bool] | None:
+        """That of the exception's nearest class, then that of its status."""
+        handlers = self.error_handlers
+        if not handlers:
+            return None
+        status = error.status if isinstance(error, HTTPError) else 500
+        kinds = [kind for kind in type(error).__mro__ if kind in handlers]
+        specific = [kind for kind in kinds if kind not in (Exception, HTTPError)]
+        for key in (*specific, status, *kinds):
+            if key in handlers:
+                return handlers[key]
+        return None
+
+    def log_error(self, request: Request, error: BaseException) -> None:
+        log.error(
+            "request %s: %s %r failed", request.id, request.method, request.path, exc_info=error
+        )
+
+    def wrap(self, middleware: Callable[..., Any], inner: Level) -> Level:
+        """A level around another. An error in it is answered there, so that the levels outside
+        always see a response."""
+        import inspect
+
+        steps = inspect.isgeneratorfunction(middleware)
+        run = _stepping(middleware, inner) if steps else _nesting(middleware, inner)
+
+        async def level(request: Request, mode: Mode) -> Response:
+            try:
+                return await self.finish(request, mode, await run(request, mode))
+            except ClientDisconnectedError:
+                raise
+            except Exception as error:
+                return await self.answer_for(request, mode, error)
+
+        return level
 
 
-def _options(headers: dict[str, str]) -> Endpoint:
-    return Endpoint(lambda _: Response(status=204, headers=headers), (), is_async=False)
+async def _running_loop() -> "AbstractEventLoop":
+    import asyncio
+
+    return asyncio.get_running_loop()
+
+
+def _nesting(middleware: Callable[..., Any], inner: Level) -> Callable[..., Awaitable[object]]:
+    """`middleware(request, call_next)`; `call_next(request)` is the response, to be awaited in an
+    async one."""
+    from .modes import drive
+
+    asynchronous = is_async(middleware)
+
+    async def run(request: Request, mode: Mode) -> object:
+        inside = mode.inside(asynchronous)
+
+        def call_next(request: Request) -> Awaitable[Response]:
+            return inner(request, inside)
+
+        def call_next_now(request: Request) -> Response:
+            return drive(inner(request, inside))  # type: ignore[arg-type]
+
+        following = call_next if asynchronous else call_next_now
+        return await mode.call(middleware, asynchronous, request, following)
+
+    return run
+
+
+def _stepping(middleware: Callable[..., Any], inner: Level) -> Callable[..., Awaitable[object]]:
+    """`response = yield` in a generator stands for the levels within: written once, it runs
+    without a change of thread on both protocols."""
+
+    async def run(request: Request, mode: Mode) -> object:
+        steps: Generator[None, Response, object] = middleware(request)
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        response = await inner(request, mode)
+        try:
+            steps.send(response)
+        except StopIteration as end:
+            return response if end.value is None else end.value
+        raise RuntimeError(f"{middleware!r} yields more than once")
+
+    return run

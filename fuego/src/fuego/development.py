@@ -1,4 +1,4 @@
-"""A server for the developer's own machine: threads, and a restart when a file changes."""
+"""A server for the developer's own machine, and a restart when a file changes."""
 
 import os
 import signal
@@ -7,12 +7,19 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from wsgiref.util import is_hop_by_hop
 
-from .wsgi import WSGIApp
+from .errors import MissingExtraError
+from .wsgi import Environ, StartResponse, WSGIApp
+
+if TYPE_CHECKING:
+    from .app import Fuego
 
 CHILD = "FUEGO_RELOADED"
 POLL = 0.3  # seconds between two looks at the files
@@ -39,20 +46,47 @@ class ServerIPv6(Server):
 
 def make_server(app: WSGIApp, host: str, port: int) -> Server:
     server = (ServerIPv6 if ":" in host else Server)((host, port), WSGIRequestHandler)
-    server.set_app(app)
+    server.set_app(_end_to_end(app))
     return server
 
 
-def run(app: WSGIApp, host: str, port: int, *, reload: bool) -> None:
+def _end_to_end(app: WSGIApp) -> WSGIApp:
+    """Leaves out what concerns the connection alone, such as the Upgrade of a 426: wsgiref would
+    fail on it."""
+
+    def without_hops(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> object:
+            kept = [(name, value) for name, value in headers if not is_hop_by_hop(name)]
+            return start_response(status, kept, exc_info)
+
+        return app(environ, start)
+
+    return without_hops
+
+
+def run(
+    app: "Fuego", host: str, port: int, *, reload: bool, protocol: Literal["wsgi", "asgi"]
+) -> None:
     if reload and CHILD not in os.environ:
         raise SystemExit(supervise([sys.executable, *sys.orig_argv[1:]]))
-    with make_server(app, host, port) as server:
+    if protocol == "asgi":
+        serve_asgi(app, host, port)
+        return
+    with make_server(app.wsgi, host, port) as server:
         shown = f"[{host}]" if ":" in host else host
         print(f"Fuego serves http://{shown}:{server.server_port}/ (Ctrl-C ends it)", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             return
+
+
+def serve_asgi(app: "Fuego", host: str, port: int) -> None:
+    try:
+        import uvicorn
+    except ImportError:
+        raise MissingExtraError("protocol='asgi'", "asgi") from None
+    uvicorn.run(app.asgi, host=host, port=port)
 
 
 def supervise(command: list[str]) -> int:

@@ -1,10 +1,12 @@
-"""Async handlers under WSGI: one event loop in a thread of its own, kept between requests."""
+"""Async code from threads: one event loop in a thread of its own, kept between requests."""
 
-import asyncio
 import os
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 T = TypeVar("T")
 
@@ -18,19 +20,34 @@ class LoopThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pid = 0
-        self._loop: asyncio.AbstractEventLoop
+        self._loop: AbstractEventLoop
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Blocks the calling thread alone; its context variables go along."""
+        return run_on(self.loop(), coroutine)
+
+    def loop(self) -> "AbstractEventLoop":
         with self._lock:
             if self._pid != os.getpid():
                 self._start()
-        return asyncio.run_coroutine_threadsafe(_contain(coroutine), self._loop).result()
+            return self._loop
 
     def _start(self) -> None:
+        import asyncio
+
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="fuego-loop", daemon=True).start()
         self._pid = os.getpid()
+
+
+# All apps of a process share it.
+SHARED = LoopThread()
+
+
+def run_on(loop: "AbstractEventLoop", coroutine: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
+    return asyncio.run_coroutine_threadsafe(_contain(coroutine), loop).result()
 
 
 async def _contain(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -1,102 +1,169 @@
-"""One path of a route: `/items/{id:int}` taken apart."""
+"""One path of a route: `/items/{id:int}` taken apart, and put together again for a URL."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
 
 _PARAMETER = re.compile(r"\{([^{}]*)\}")
 
 
+def _uuid(text: str) -> object:
+    from uuid import UUID
+
+    return UUID(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Converter:
-    """`rank` decides between patterns that both match: the lower, narrower one is tried first."""
+    """`regex` is what it matches (no groups), `convert` makes the value (a ValueError is no
+    match), `format` the text again. `rank` decides where two match: the lower is tried first.
+    `spans` allows slashes."""
 
     regex: str
-    convert: Callable[[str], object]
-    rank: int
+    convert: Callable[[str], Any] = str
+    format: Callable[[Any], str] = str
+    rank: int = 3
+    spans: bool = False
 
 
-CONVERTERS = {
-    "int": Converter("[0-9]+", int, 1),
-    "str": Converter("[^/]+", str, 2),
+CONVERTERS: Mapping[str, Converter] = {
+    "int": Converter("[0-9]+", int, rank=1),
+    "uuid": Converter("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", _uuid, rank=1),
+    "float": Converter(r"-?[0-9]+(?:\.[0-9]+)?", float, rank=2),
+    "str": Converter("[^/]+", rank=5),
+    "path": Converter(".+", rank=9, spans=True),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
-    """`shape` is the pattern without the names: two patterns of one shape match the same paths.
+class Parameter:
+    name: str
+    kind: str
+    converter: Converter
 
-    `prefix` is the literal text up to the last slash before the first parameter.
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a path between two slashes; the last one may span several.
+
+    Two segments of one `shape` (names left out) match the same text.
     """
 
-    path: str
     shape: str
-    prefix: str
-    rank: tuple[int, ...]
+    parameters: tuple[Parameter, ...]
+    rank: tuple[int, int, str]
     regex: re.Pattern[str]
-    names: tuple[str, ...]
-    converters: tuple[Callable[[str], object], ...] = field(repr=False)
+    spans: bool
+    converts: tuple[Callable[[str], Any], ...]
 
-    @property
-    def literal(self) -> bool:
-        return not self.names
-
-    def match(self, path: str) -> tuple[object, ...] | None:
-        """The converted values in order, None where the path does not match."""
-        found = self.regex.fullmatch(path)
+    def match(self, text: str) -> list[Any] | None:
+        """The converted values in order, None where the text does not match."""
+        found = self.regex.fullmatch(text)
         if found is None:
             return None
         try:
-            return tuple(
-                convert(text) for convert, text in zip(self.converters, found.groups(), strict=True)
-            )
+            if len(self.converts) == 1:
+                return [self.converts[0](found[1])]
+            return [convert(value) for convert, value in zip(self.converts, found.groups())]  # noqa: B905
         except ValueError:  # such as an int of 5,000 digits
             return None
 
 
-def parse(path: str) -> Pattern:
-    """Raises ValueError, saying what to mend."""
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    path: str
+    pieces: tuple[str | Parameter, ...]
+    segments: tuple[Segment, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(piece.name for piece in self.pieces if isinstance(piece, Parameter))
+
+    def build(self, values: Mapping[str, Any]) -> str:
+        """The path with its parameters filled in. Raises ValueError where one does not fit."""
+        built = ""
+        for piece in self.pieces:
+            if isinstance(piece, str):
+                built += quote(piece)
+                continue
+            if piece.name not in values:
+                raise ValueError(f"url for {self.path!r} needs {piece.name!r}")
+            text = piece.converter.format(values[piece.name])
+            if not re.fullmatch(piece.converter.regex, text, re.DOTALL):
+                raise ValueError(f"url for {self.path!r}: {text!r} is no {piece.kind}")
+            built += quote(text, safe="/" if piece.converter.spans else "")
+        return built
+
+
+def parse(path: str, converters: Mapping[str, Converter] = CONVERTERS) -> Pattern:
+    """Raises ValueError, saying what to mend.
+
+    >>> parse("/items/{id:int}").build({"id": 7})
+    '/items/7'
+    """
     if not path.startswith("/"):
         raise ValueError(f"route {path!r} must start with /")
-    pieces = _PARAMETER.split(path)
-    regex, shape = "", ""
+    pieces: list[str | Parameter] = []
     names: list[str] = []
-    converters: list[Converter] = []
-    for index, piece in enumerate(pieces):
-        if index % 2 == 0:
-            if "{" in piece or "}" in piece:
-                raise ValueError(f"route {path!r} has a brace without its partner")
-            regex += re.escape(piece)
-            shape += piece
+    for index, text in enumerate(_PARAMETER.split(path)):
+        if index % 2:
+            pieces.append(_parameter(path, text, names, converters))
+        elif "{" in text or "}" in text:
+            raise ValueError(f"route {path!r} has a brace without its partner")
+        else:
+            pieces.append(text)
+    return Pattern(path, tuple(pieces), tuple(_segment(part) for part in _split(pieces)))
+
+
+def _parameter(
+    path: str, text: str, names: list[str], converters: Mapping[str, Converter]
+) -> Parameter:
+    name, _, kind = text.partition(":")
+    kind = kind or "str"
+    if not name.isidentifier():
+        raise ValueError(f"route {path!r}: {name!r} is not a name for a parameter")
+    if name in names:
+        raise ValueError(f"route {path!r} has two parameters named {name!r}")
+    if kind not in converters:
+        raise ValueError(f"route {path!r}: {kind!r} is not one of {', '.join(sorted(converters))}")
+    names.append(name)
+    return Parameter(name, kind, converters[kind])
+
+
+def _split(pieces: list[str | Parameter]) -> list[list[str | Parameter]]:
+    """At the slashes, but never after a parameter that spans them: the rest is one segment."""
+    segments: list[list[str | Parameter]] = [[]]
+    spans = False
+    for piece in pieces:
+        if isinstance(piece, Parameter):
+            spans = spans or piece.converter.spans
+            segments[-1].append(piece)
             continue
-        name, _, kind = piece.partition(":")
-        kind = kind or "str"
-        if not name.isidentifier():
-            raise ValueError(f"route {path!r}: {name!r} is not a name for a parameter")
-        if name in names:
-            raise ValueError(f"route {path!r} has two parameters named {name!r}")
-        if kind not in CONVERTERS:
-            known = ", ".join(sorted(CONVERTERS))
-            raise ValueError(f"route {path!r}: {kind!r} is not one of {known}")
-        names.append(name)
-        converters.append(CONVERTERS[kind])
-        regex += f"({CONVERTERS[kind].regex})"
-        shape += f"{{:{kind}}}"
-    return Pattern(
-        path=path,
-        shape=shape,
-        prefix=pieces[0][: pieces[0].rindex("/") + 1],
-        rank=_rank(path, converters),
-        regex=re.compile(regex),
-        names=tuple(names),
-        converters=tuple(converter.convert for converter in converters),
-    )
+        first, *others = [piece] if spans else piece.split("/")
+        segments[-1].append(first)
+        segments += [[text] for text in others]
+    return segments[1:]  # the first is what stands before the leading slash: nothing
 
 
-def _rank(path: str, converters: list[Converter]) -> tuple[int, ...]:
-    """For each segment 0 where it is literal, else the rank of its widest parameter."""
-    left = iter(converters)
-    return tuple(
-        max((next(left).rank for _ in _PARAMETER.findall(segment)), default=0)
-        for segment in path.split("/")[1:]
+def _segment(part: list[str | Parameter]) -> Segment:
+    shape, regex, literal = "", "", 0
+    parameters = tuple(piece for piece in part if isinstance(piece, Parameter))
+    for piece in part:
+        if isinstance(piece, str):
+            shape += piece
+            regex += re.escape(piece)
+            literal += len(piece)
+        else:
+            shape += f"{{:{piece.kind}}}"
+            regex += f"({piece.converter.regex})"
+    widest = max((parameter.converter.rank for parameter in parameters), default=0)
+    return Segment(
+        shape,
+        parameters,
+        (widest, -literal, shape),
+        re.compile(regex, re.DOTALL),
+        any(parameter.converter.spans for parameter in parameters),
+        tuple(parameter.converter.convert for parameter in parameters),
     )

@@ -2,43 +2,62 @@
 
 import json
 import math
+import os
 import re
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from urllib.parse import parse_qsl
-from uuid import uuid4
 
+from . import cookies
+from .body import Content
 from .errors import HTTPError
-from .forwarded import TrustedProxies
 from .headers import Headers
 from .multidict import MultiDict
 
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from .app import Fuego
+    from .core import Core
+    from .forms import Form
+
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _MAX_QUERY_FIELDS = 1000
+
+Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class Request:
     """What costs something (headers, query, client) is worked out when it is first asked for.
 
-    The adapters set `body` before the handler runs and fill in the underscored methods.
+    A handler or middleware may hang what it likes on `state`.
     """
 
-    __slots__ = ("_headers", "_id", "_query", "_trusted", "body", "method", "path")
+    protocol: ClassVar[Literal["wsgi", "asgi"]]
+    reads_async: ClassVar[bool]
 
-    protocol: ClassVar[str]
+    method: str
+    path: str
+    core: "Core"
+    content: Content = b""
+    tasks: "list[Task] | None" = None
+    limit: int | None = None  # of the body, where the route has one of its own
+    streams_body = False
+    loop: "AbstractEventLoop | None" = None  # of the server, where the handler is in a thread
+    _headers: Headers | None = None
+    _query: MultiDict | None = None
+    _cookies: dict[str, str] | None = None
+    _id: str | None = None
+    _form: "Form | None" = None
+    _state: dict[str, Any] | None = None
 
-    def __init__(self, method: str, path: str, trusted: TrustedProxies) -> None:
-        self.method = method
-        self.path = path
-        self.body = b""
-        self._trusted = trusted
-        self._headers: Headers | None = None
-        self._query: MultiDict | None = None
-        self._id: str | None = None
-
-    def _read_headers(self) -> Headers:
+    def _read_headers(self) -> list[tuple[str, str]]:
         raise NotImplementedError
 
     def _query_string(self) -> str:
+        raise NotImplementedError
+
+    def _raw_path(self) -> str:
         raise NotImplementedError
 
     def _peer(self) -> str | None:
@@ -48,14 +67,59 @@ class Request:
     def _server_scheme(self) -> str:
         raise NotImplementedError
 
+    def expects_body(self) -> bool:
+        raise NotImplementedError
+
+    def read(self, limit: int) -> Any:
+        """The body; a coroutine where `reads_async`."""
+        raise NotImplementedError
+
+    def stream(self) -> "BodyStream":
+        """The body in chunks as they arrive, for `for` or `async for`. The route must be
+        registered with `stream=True`, else the body has been read already."""
+        raise NotImplementedError
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.method} {self.path!r}>"
 
     @property
+    def app(self) -> "Fuego":
+        return self.core.app
+
+    @property
+    def state(self) -> dict[str, Any]:
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    @property
+    def session(self) -> dict[str, Any]:
+        """What the session middleware keeps for this client; signed, not secret."""
+        try:
+            session: dict[str, Any] = self.state["session"]
+        except KeyError:
+            raise RuntimeError("sessions need app.middleware(sessions(secret=...))") from None
+        return session
+
+    @property
     def headers(self) -> Headers:
         if self._headers is None:
-            self._headers = self._read_headers()
+            pairs = self._read_headers()
+            if len(pairs) > self.core.max_headers:
+                raise HTTPError(400, f"the request has more than {self.core.max_headers} headers")
+            if sum(len(name) + len(value) for name, value in pairs) > self.core.max_header_bytes:
+                raise HTTPError(400, f"headers exceed {self.core.max_header_bytes} bytes")
+            self._headers = Headers(pairs)
         return self._headers
+
+    @property
+    def raw_path(self) -> str:
+        """As the client sent it, percent-encoded, where the server tells; else encoded anew."""
+        return self._raw_path()
+
+    @property
+    def query_string(self) -> str:
+        return self._query_string()
 
     @property
     def query(self) -> MultiDict:
@@ -72,22 +136,45 @@ class Request:
         return self._query
 
     @property
+    def cookies(self) -> dict[str, str]:
+        if self._cookies is None:
+            self._cookies = cookies.parse(self.headers.get("cookie", ""))
+        return self._cookies
+
+    @property
     def client(self) -> str | None:
         """The client's address; None where the server knows none (a UNIX socket)."""
-        return self._trusted.client(self._peer(), self.headers)
+        return self.core.trusted.client(self._peer(), self.headers)
 
     @property
     def scheme(self) -> str:
         """`http` or `https`, as the client spoke it to the outermost trusted proxy."""
-        return self._trusted.scheme(self._peer(), self.headers, self._server_scheme())
+        return self.core.trusted.scheme(self._peer(), self.headers, self._server_scheme())
 
     @property
     def id(self) -> str:
         """X-Request-ID where it is fit for a log, else one of our own."""
         if self._id is None:
-            given = self.headers.get("x-request-id", "")
-            self._id = given if _ID.fullmatch(given) else uuid4().hex
+            try:
+                given = self.headers.get("x-request-id", "")
+            except HTTPError:  # too many headers; this one must not fail on the way to the log
+                given = ""
+            self._id = given if _ID.fullmatch(given) else os.urandom(16).hex()
         return self._id
+
+    @property
+    def body(self) -> bytes:
+        if isinstance(self.content, bytes):
+            return self.content
+        self.content.seek(0)
+        return self.content.read()
+
+    @property
+    def text(self) -> str:
+        try:
+            return self.body.decode()
+        except UnicodeDecodeError:
+            raise HTTPError(400, "the body is not UTF-8") from None
 
     def json(self) -> Any:
         """The body as JSON. Anything else is the client's error: 400."""
@@ -95,6 +182,46 @@ class Request:
             return json.loads(self.body, parse_constant=_refuse, parse_float=_finite)
         except (ValueError, RecursionError):
             raise HTTPError(400, "the body is not valid JSON") from None
+
+    def form(self) -> "Form":
+        """The fields and files of a form. Files need the extra `forms`."""
+        if self._form is None:
+            from .forms import parse
+
+            self._form = parse(self)
+        return self._form
+
+    def url_for(self, name: str, /, **values: Any) -> str:
+        return self.core.app.url_for(name, **values)
+
+    def background(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Calls a function, sync or async, once the response has been sent. A shutdown waits
+        for it."""
+        if self.tasks is None:
+            self.tasks = []
+        self.tasks.append((function, args, kwargs))
+
+    @property
+    def unfinished(self) -> bool:
+        """Something is left to do once the response has been sent."""
+        return self.tasks is not None or self._form is not None or type(self.content) is not bytes
+
+    def release(self) -> None:
+        """Gives back the files behind a large body and its uploads."""
+        if not isinstance(self.content, bytes):
+            self.content.close()
+        if self._form is not None:
+            self._form.close()
+
+
+class BodyStream(Protocol):
+    """Each protocol has its own."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """For sync handlers."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """For async ones."""
 
 
 def _refuse(constant: str) -> float:

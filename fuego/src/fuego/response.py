@@ -1,63 +1,117 @@
 """Responses, and what a handler may return in place of one."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .errors import HTTPError
+from . import cookies
+from .headers import HeaderInput, Pair, ResponseHeaders, checked
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-
-
-def _checked(name: str, value: str) -> tuple[str, str]:
-    """Refuse what would let a value end its header and begin another."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is not a header name")
-    if not _VALUE.fullmatch(value):
-        raise ValueError(f"header {name}: {value!r} has a character that HTTP does not allow")
-    name = name.lower()
-    if name in ("content-length", "transfer-encoding"):
-        raise ValueError(f"header {name} follows from the body; leave it out")
-    return name, value.strip()
+if TYPE_CHECKING:
+    from .request import Request
 
 
 class Response:
-    """A status, headers (names in lower case, in order) and a body.
+    """A status, headers and a body.
 
     Content-Length is the adapters' matter: it follows the body as it is when it is sent.
     """
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("_pairs", "body", "status")
 
     content_type: ClassVar[str] = "application/octet-stream"
+    streams: ClassVar[bool] = False
+    negotiates: ClassVar[bool] = False
+    _content_type_pair: ClassVar[Pair] = ("content-type", content_type)
+
+    def __init_subclass__(cls) -> None:
+        cls._content_type_pair = ("content-type", cls.content_type)
 
     def __init__(
-        self,
-        body: bytes | str = b"",
-        status: int = 200,
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        self, body: bytes | str = b"", status: int = 200, headers: HeaderInput = ()
     ) -> None:
+        # "replace": a lone surrogate, which JSON can carry in, must not make an error page.
+        self.body = body.encode(errors="replace") if isinstance(body, str) else body
+        self._set(status, headers)
+
+    def _set(self, status: int, headers: HeaderInput) -> None:
         if not 200 <= status <= 599:
             raise ValueError(f"{status} is not the status of a final response (200 to 599)")
         self.status = status
-        # "replace": a lone surrogate, which JSON can carry in, must not make an error page.
-        self.body = body.encode(errors="replace") if isinstance(body, str) else body
-        self.headers: list[tuple[str, str]] = []
-        if headers:
-            pairs = headers.items() if isinstance(headers, Mapping) else headers
-            self.headers = [_checked(name, value) for name, value in pairs]
+        if not headers and status not in (204, 304):
+            self._pairs = [self._content_type_pair]
+            return
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        self._pairs = [checked(name, value) for name, value in pairs]
         if status in (204, 304):
             self.body = b""
-        elif not any(name == "content-type" for name, _ in self.headers):
-            self.headers.append(("content-type", self.content_type))
+        elif not any(name == "content-type" for name, _ in self._pairs):
+            self._pairs.append(self._content_type_pair)
 
-    def wire_headers(self) -> list[tuple[str, str]]:
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status}>"
+
+    def negotiate(self, request: "Request") -> None:
+        """Called with the request before middleware sees the response, where `negotiates`."""
+
+    @property
+    def headers(self) -> ResponseHeaders:
+        return ResponseHeaders(self._pairs)
+
+    @property
+    def length(self) -> int | None:
+        """In bytes, None where it is not known before the end."""
+        return len(self.body)
+
+    def wire_headers(self) -> list[Pair]:
         """The headers as they are sent."""
-        if self.status in (204, 304):
-            return self.headers
-        return [*self.headers, ("content-length", str(len(self.body)))]
+        length = self.length
+        if length is None or self.status in (204, 304):
+            return self._pairs
+        return [*self._pairs, ("content-length", str(length))]
+
+    def set_cookie(
+        self,
+        name: str,
+        value: str = "",
+        *,
+        max_age: int | None = None,
+        expires: float | None = None,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        http_only: bool = True,
+        same_site: cookies.SameSite | None = "lax",
+        partitioned: bool = False,
+    ) -> None:
+        """`max_age` is in seconds, `expires` in seconds since the epoch.
+
+        >>> response = Response()
+        >>> response.set_cookie("seen", "1", max_age=60)
+        >>> response.headers["set-cookie"]
+        'seen=1; Max-Age=60; Path=/; HttpOnly; SameSite=Lax'
+        """
+        field = cookies.build(
+            name,
+            value,
+            max_age=max_age,
+            expires=expires,
+            path=path,
+            domain=domain,
+            secure=secure,
+            http_only=http_only,
+            same_site=same_site,
+            partitioned=partitioned,
+        )
+        self._pairs.append(("set-cookie", field))
+
+    def delete_cookie(
+        self, name: str, *, path: str = "/", domain: str | None = None, secure: bool = False
+    ) -> None:
+        """`path` and `domain` as it was set with, and `secure` where its name begins with
+        `__Host-` or `__Secure-`: else browsers keep it."""
+        self.set_cookie(name, max_age=0, expires=0, path=path, domain=domain, secure=secure)
 
 
 class TextResponse(Response):
@@ -70,28 +124,72 @@ class HTMLResponse(Response):
     content_type = "text/html; charset=utf-8"
 
 
+def _plain(value: Any) -> Any:
+    """What JSON has no form for: dates and UUIDs as text, dataclasses as objects."""
+    from dataclasses import asdict, is_dataclass
+    from uuid import UUID
+
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def _encoder(make: Any) -> Callable[[Any], str]:
+    """`JSONEncoder.encode` makes an encoder for each call; this one is made once, from `make`,
+    where the interpreter has it."""
+    if make is None:
+        return json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
+    encode = make(None, _plain, encode_basestring_ascii, None, ":", ",", False, False, False)
+
+    def encode_once(value: Any) -> str:
+        return "".join(encode(value, 0))
+
+    return encode_once
+
+
+encode_json = _encoder(getattr(json.encoder, "c_make_encoder", None))
+
+
 class JSONResponse(Response):
-    """`value` is anything `json` encodes; NaN and infinity, which JSON lacks, are refused."""
+    """`value` is what `json` encodes, and dates, UUIDs and dataclasses. NaN and infinity, which
+    JSON lacks, are refused.
+
+    >>> JSONResponse({"id": 7}).body
+    b'{"id":7}'
+    """
 
     __slots__ = ()
     content_type = "application/json"
 
-    def __init__(
-        self,
-        value: object,
-        status: int = 200,
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
-    ) -> None:
-        text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-        super().__init__(text, status, headers)
+    def __init__(self, value: object, status: int = 200, headers: HeaderInput = ()) -> None:
+        self.body = encode_json(value).encode()
+        self._set(status, headers)
+
+
+class RedirectResponse(Response):
+    """303 unless told otherwise: the client goes there with GET, whatever it came with."""
+
+    __slots__ = ()
+
+    def __init__(self, location: str, status: int = 303, headers: HeaderInput = ()) -> None:
+        from urllib.parse import quote
+
+        if status not in (301, 302, 303, 307, 308):
+            raise ValueError(f"{status} is not a redirect: 301, 302, 303, 307 or 308")
+        super().__init__(b"", status, headers)
+        self.headers["location"] = quote(location, safe=":/%#?=@[]!$&'()*+,;~", errors="replace")
 
 
 def as_response(value: object) -> Response:
     """A Response as it is, a dict or list as JSON, a str as HTML, bytes, None as 204."""
-    if isinstance(value, Response):
-        return value
     if isinstance(value, dict | list):
         return JSONResponse(value)
+    if isinstance(value, Response):
+        return value
     if isinstance(value, str):
         return HTMLResponse(value)
     if isinstance(value, bytes):
@@ -102,7 +200,3 @@ def as_response(value: object) -> Response:
         f"a handler returned {type(value).__name__}; "
         "return a Response, a dict or list (JSON), a str (HTML), bytes or None (204)"
     )
-
-
-def error_response(error: HTTPError) -> Response:
-    return TextResponse(f"{error.detail}\n", error.status, error.headers)

@@ -1,30 +1,43 @@
 """From a method and a path to a handler.
 
-Literal paths are one dictionary look-up. The others are filed under their literal beginning,
-so that a path only meets the regular expressions that can match it.
+Literal paths are one dictionary look-up. The others are a tree of segments: its cost grows with
+the depth of a path, not with the number of routes.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import HTTPError
-from .pattern import Pattern, parse
+from .pattern import Pattern, Segment
+
+if TYPE_CHECKING:
+    from .core import Level
 
 Handler = Callable[..., Any]
 
+WEBSOCKET = "(WEBSOCKET)"  # stands among the methods of a route; no client can send it
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, eq=False)
 class Endpoint:
-    """A handler, the names of its parameters on this route, and how it is to be called."""
+    """A handler and how it is to be called. `names` are its parameters on this route; `chain`
+    is the handler within the middleware of its groups, None where there is none."""
 
     handler: Handler
     names: tuple[str, ...]
     is_async: bool
+    name: str = ""
+    streams: bool = False
+    max_body: int | None = None
+    chain: "Level | None" = None
 
 
-@dataclass(frozen=True, slots=True)
+Found = tuple[Endpoint, dict[str, Any]]
+
+
+@dataclass(slots=True, eq=False)
 class Route:
     """All methods of one shape of path."""
 
@@ -38,90 +51,131 @@ class Route:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    endpoint: Endpoint
-    params: dict[str, object]
+@dataclass(slots=True, eq=False)
+class Node:
+    """`edges` are the segments with parameters, the narrowest first."""
+
+    literal: dict[str, "Node"] = field(default_factory=dict)
+    edges: list[tuple[Segment, "Node"]] = field(default_factory=list)
+    route: Route | None = None
+
+    def child(self, segment: Segment) -> "Node":
+        if not segment.parameters:
+            return self.literal.setdefault(segment.shape, Node())
+        for known, node in self.edges:
+            if known.shape == segment.shape:
+                return node
+        node = Node()
+        self.edges.append((segment, node))
+        self.edges.sort(key=lambda edge: edge[0].rank)
+        return node
 
 
 class Router:
-    __slots__ = ("_by_prefix", "_by_shape", "_literal")
+    __slots__ = ("_literal", "_root", "routes")
 
     def __init__(self) -> None:
         self._literal: dict[str, Route] = {}
-        self._by_prefix: dict[str, list[Route]] = {}
-        self._by_shape: dict[str, Route] = {}
+        self._root = Node()
+        self.routes: list[Route] = []
 
-    def add(self, path: str, methods: Iterable[str], handler: Handler) -> None:
+    def add(self, pattern: Pattern, methods: Iterable[str], endpoint: Endpoint) -> None:
         """Refuses, with ValueError, what could never be called or would hide another route."""
-        pattern = parse(path)
-        _check_signature(pattern, handler)
-        endpoint = Endpoint(handler, pattern.names, _is_async(handler))
-        route = self._by_shape.get(pattern.shape) or Route(pattern)
+        _check_signature(pattern, endpoint.handler)
+        node = self._root
+        for segment in pattern.segments:
+            node = node.child(segment)
+        route = node.route or Route(pattern)
         added = {method.upper(): endpoint for method in methods}
         if not added:
-            raise ValueError(f"route {path!r} needs at least one method")
-        for method in added.keys() & route.endpoints.keys():
+            raise ValueError(f"route {pattern.path!r} needs at least one method")
+        for method in sorted(added.keys() & route.endpoints.keys()):
             taken = route.endpoints[method].handler
             raise ValueError(
-                f"{method} {path} ({_place(handler)}) is already served by "
-                f"{method} {route.pattern.path} ({_place(taken)})"
+                f"{method} {pattern.path} ({place(endpoint.handler)}) is already served by "
+                f"{method} {route.pattern.path} ({place(taken)})"
             )
         route.endpoints.update(added)
-        if pattern.shape not in self._by_shape:
-            self._file(route)
+        if node.route is None:
+            node.route = route
+            self.routes.append(route)
+            if not pattern.names:
+                self._literal[pattern.path] = route
 
-    def _file(self, route: Route) -> None:
-        self._by_shape[route.pattern.shape] = route
-        if route.pattern.literal:
-            self._literal[route.pattern.path] = route
-        else:
-            routes = self._by_prefix.setdefault(route.pattern.prefix, [])
-            routes.append(route)
-            routes.sort(key=lambda route: route.pattern.rank)
-
-    def find(self, method: str, path: str) -> Match:
+    def find(self, method: str, path: str) -> Found:
         """Raises HTTPError: 404, or 405 with what the path does allow."""
         literal = self._literal.get(path)
         if literal is not None:
             endpoint = literal.endpoint(method)
             if endpoint is not None:
-                return Match(endpoint, {})
-        for route, values in self._parametric(path):
-            endpoint = route.endpoint(method)
-            if endpoint is not None:
-                return Match(endpoint, dict(zip(endpoint.names, values, strict=True)))
-        allowed = self.allowed(path)
-        if not allowed:
-            raise HTTPError(404)
-        raise HTTPError(405, headers={"Allow": ", ".join(allowed)})
+                return endpoint, {}
+        found = _search(self._root, path.split("/"), 1, method)
+        if found is None:
+            raise self._missing(path)
+        endpoint, values = found
+        return endpoint, dict(zip(endpoint.names, values))  # noqa: B905 - strict costs
 
-    def allowed(self, path: str) -> list[str]:
-        """The methods of a path, in order; none where nothing is there."""
-        literal = self._literal.get(path)
-        routes = [literal] if literal is not None else []
-        routes += [route for route, _ in self._parametric(path)]
-        methods = {method for route in routes for method in route.endpoints}
-        if "GET" in methods:
-            methods.add("HEAD")
-        if methods:
-            methods.add("OPTIONS")
-        return sorted(methods)
+    def _missing(self, path: str) -> HTTPError:
+        methods = self.methods(path)
+        if not methods:
+            return HTTPError(404)
+        if methods == {WEBSOCKET}:
+            return HTTPError(426, "this is a WebSocket", {"Upgrade": "websocket"})
+        allowed = (methods - {WEBSOCKET}) | {"OPTIONS"}
+        if "GET" in allowed:
+            allowed.add("HEAD")
+        return HTTPError(405, headers={"Allow": ", ".join(sorted(allowed))})
 
-    def _parametric(self, path: str) -> Iterator[tuple[Route, tuple[object, ...]]]:
-        """The routes that match, the longest literal beginning first."""
-        end = path.rfind("/")
-        while end >= 0:
-            for route in self._by_prefix.get(path[: end + 1], ()):
-                values = route.pattern.match(path)
-                if values is not None:
-                    yield route, values
-            end = path.rfind("/", 0, end)
+    def methods(self, path: str) -> set[str]:
+        """Those that any route of a path registers; none where nothing is there."""
+        methods: set[str] = set()
+        _search(self._root, path.split("/"), 1, "", methods)
+        return methods
 
 
-def _is_async(handler: Handler) -> bool:
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-        getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
+def _search(
+    node: Node, parts: list[str], at: int, method: str, seen: set[str] | None = None
+) -> tuple[Endpoint, list[Any]] | None:
+    """The best endpoint for a method, with the values of its parameters. `seen` collects the
+    methods of the routes that match and lack this one."""
+    if at == len(parts):
+        return _endpoint(node, method, [], seen)
+    text = parts[at]
+    below = node.literal.get(text)
+    if below is not None:
+        found = _search(below, parts, at + 1, method, seen)
+        if found is not None:
+            return found
+    for segment, child in node.edges:
+        values = segment.match("/".join(parts[at:]) if segment.spans else text)
+        if values is None:
+            continue
+        if segment.spans:
+            found = _endpoint(child, method, values, seen)
+        else:
+            found = _search(child, parts, at + 1, method, seen)
+            if found is not None:
+                found[1][:0] = values
+        if found is not None:
+            return found
+    return None
+
+
+def _endpoint(
+    node: Node, method: str, values: list[Any], seen: set[str] | None
+) -> tuple[Endpoint, list[Any]] | None:
+    route = node.route
+    if route is None:
+        return None
+    if seen is not None:
+        seen.update(route.endpoints)
+    endpoint = route.endpoint(method)
+    return None if endpoint is None else (endpoint, values)
+
+
+def is_async(function: Handler) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
     )
 
 
@@ -131,11 +185,11 @@ def _check_signature(pattern: Pattern, handler: Handler) -> None:
     except TypeError as error:
         expected = ", ".join(("request", *pattern.names))
         raise ValueError(
-            f"route {pattern.path!r} calls {_place(handler)} with ({expected}): {error}"
+            f"route {pattern.path!r} calls {place(handler)} with ({expected}): {error}"
         ) from None
 
 
-def _place(handler: Handler) -> str:
+def place(handler: Handler) -> str:
     """Where a handler stands, for a person to go there."""
     code = getattr(inspect.unwrap(handler), "__code__", None)
     if code is None:

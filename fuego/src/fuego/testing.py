@@ -4,14 +4,19 @@ import asyncio
 import io
 import json as json_module
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlencode
 from wsgiref.validate import validator
 
+from . import cookies as cookies_module
 from .app import Fuego
-from .asgi import Message
+from .asgi import Message, Scope
 from .headers import Headers
+from .loop import SHARED
+from .modes import IN_THREAD, ON_LOOP, drive
+from .testing_form import File, multipart
+from .testing_socket import TestSocket
 from .wsgi import Environ, StartResponse
 
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -19,11 +24,17 @@ Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class TestResponse:
+    """`chunks` is the body in the parts in which it was sent."""
+
     __test__ = False
 
     status: int
     headers: Headers
-    body: bytes
+    chunks: list[bytes]
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.chunks)
 
     @property
     def text(self) -> str:
@@ -35,7 +46,17 @@ class TestResponse:
 
 @dataclass(frozen=True, slots=True)
 class TestClient:
-    """`client` is the peer's address. WSGI is checked by wsgiref.validate, ASGI messages here."""
+    """`client` is the peer's address. WSGI is checked by wsgiref.validate, ASGI messages here.
+    Cookies that a response sets go along with the next request. `with` calls the startup and
+    shutdown hooks.
+
+    >>> app = Fuego()
+    >>> @app.get("/items/{id:int}")
+    ... def item(request, id):
+    ...     return {"id": id}
+    >>> TestClient(app, "asgi").get("/items/7").json()
+    {'id': 7}
+    """
 
     __test__ = False
 
@@ -43,6 +64,22 @@ class TestClient:
     protocol: Literal["wsgi", "asgi"] = "wsgi"
     client: str = "127.0.0.1"
     scheme: str = "http"
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> "TestClient":
+        lifecycle = self.app._core.lifecycle
+        if self.protocol == "wsgi":
+            lifecycle.start_in_thread()
+        else:
+            SHARED.run(lifecycle.start(ON_LOOP))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        lifecycle = self.app._core.lifecycle
+        if self.protocol == "wsgi":
+            drive(lifecycle.stop(IN_THREAD))
+        else:
+            SHARED.run(lifecycle.stop(ON_LOOP))
 
     def get(self, target: str, **options: Any) -> TestResponse:
         return self.request("GET", target, **options)
@@ -58,22 +95,71 @@ class TestClient:
         headers: Pairs = (),
         body: bytes = b"",
         json: object = None,
+        form: Mapping[str, str] | None = None,
+        files: Mapping[str, File] | None = None,
+        chunks: int | None = None,
     ) -> TestResponse:
-        """`target` is the path as a client sends it: percent-encoded, with the query."""
+        """`target` is the path as a client sends it: percent-encoded, with the query. The client
+        leaves after `chunks` parts of the body, which ends a stream that has no end."""
         pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+        kind = None
         if json is not None:
-            body = json_module.dumps(json).encode()
-            pairs.append(("content-type", "application/json"))
+            body, kind = json_module.dumps(json).encode(), "application/json"
+        elif files is not None:
+            body, kind = multipart(form or {}, files)
+        elif form is not None:
+            body, kind = urlencode(form).encode(), "application/x-www-form-urlencoded"
+        pairs = self._completed(pairs, body, kind)
+        send = self._wsgi if self.protocol == "wsgi" else self._asgi
+        response = send(method, target, pairs, body, chunks)
+        self._keep_cookies(response)
+        return response
+
+    def websocket(
+        self, target: str, *, headers: Pairs = (), subprotocols: Iterable[str] = ()
+    ) -> TestSocket:
+        """Use it in a `with`: the handshake is its beginning, and a refusal a
+        `RefusedSocketError`."""
+        pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+        scope = self._scope("websocket", target, self._completed(pairs, b"", None))
+        scope = {
+            **scope,
+            "scheme": "wss" if self.scheme == "https" else "ws",
+            "subprotocols": list(subprotocols),
+            "extensions": {"websocket.http.response": {}},
+        }
+        return TestSocket(self.app.asgi, scope)
+
+    def _completed(
+        self, pairs: list[tuple[str, str]], body: bytes, kind: str | None
+    ) -> list[tuple[str, str]]:
         names = {name.lower() for name, _ in pairs}
+        if kind is not None and "content-type" not in names:
+            pairs.append(("content-type", kind))
         if "host" not in names:
             pairs.append(("host", "testserver"))
         if body and not names & {"content-length", "transfer-encoding"}:
             pairs.append(("content-length", str(len(body))))
-        send = self._wsgi if self.protocol == "wsgi" else self._asgi
-        return send(method, target, pairs, body)
+        if self.cookies and "cookie" not in names:
+            items = self.cookies.items()
+            pairs.append(("cookie", "; ".join(f"{name}={value}" for name, value in items)))
+        return pairs
+
+    def _keep_cookies(self, response: TestResponse) -> None:
+        for header in response.headers.getlist("set-cookie"):
+            gone = "max-age=0" in header.lower().replace(" ", "").split(";")
+            for name, value in cookies_module.parse(header.partition(";")[0]).items():
+                self.cookies[name] = value
+                if gone:
+                    del self.cookies[name]
 
     def _wsgi(
-        self, method: str, target: str, headers: list[tuple[str, str]], body: bytes
+        self,
+        method: str,
+        target: str,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        limit: int | None,
     ) -> TestResponse:
         path, _, query = target.partition("?")
         environ: dict[str, Any] = {
@@ -81,6 +167,7 @@ class TestClient:
             "SCRIPT_NAME": "",
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
             "QUERY_STRING": query,
+            "REQUEST_URI": target,
             "SERVER_NAME": "testserver",
             "SERVER_PORT": "80",
             "SERVER_PROTOCOL": "HTTP/1.1",
@@ -97,7 +184,8 @@ class TestClient:
         for name, value in headers:
             key = name.upper().replace("-", "_")
             key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-            environ[key] = f"{environ[key]},{value}" if key in environ else value
+            joint = "; " if key == "HTTP_COOKIE" else ","
+            environ[key] = f"{environ[key]}{joint}{value}" if key in environ else value
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(
@@ -116,22 +204,23 @@ class TestClient:
             return self.app.wsgi({**environ, **behind}, start_response)
 
         result = validator(app)({**environ, "REQUEST_METHOD": "GET"}, start_response)
+        content: list[bytes] = []
         try:
-            content = b"".join(result)
+            for chunk in result:
+                content.append(chunk)
+                if len(content) == limit:
+                    break
         finally:
             result.close()  # type: ignore[attr-defined]
         [(status, sent)] = started
         return TestResponse(int(status[:3]), Headers(sent), content)
 
-    def _asgi(
-        self, method: str, target: str, headers: list[tuple[str, str]], body: bytes
-    ) -> TestResponse:
+    def _scope(self, kind: str, target: str, headers: list[tuple[str, str]]) -> Scope:
         path, _, query = target.partition("?")
-        scope: dict[str, Any] = {
-            "type": "http",
+        return {
+            "type": kind,
             "asgi": {"version": "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
-            "method": method,
             "scheme": self.scheme,
             "path": unquote_to_bytes(path).decode(errors="replace"),
             "raw_path": path.encode("latin-1"),
@@ -143,28 +232,46 @@ class TestClient:
             "client": (self.client, 50000) if self.client else None,
             "server": ("testserver", 80),
         }
-        half = len(body) // 2  # two messages, as a server may send
-        incoming: list[Message] = [
-            {"type": "http.request", "body": body[:half], "more_body": True},
-            {"type": "http.request", "body": body[half:]},
-        ]
-        outgoing: list[Message] = []
 
-        async def receive() -> Message:
-            return incoming.pop(0) if incoming else {"type": "http.disconnect"}
-
-        async def send(message: Message) -> None:
-            outgoing.append(message)
-
-        async def serve() -> None:
-            await self.app.asgi(scope, receive, send)
-
-        asyncio.run(serve())
-        return _assemble(outgoing)
+    def _asgi(
+        self,
+        method: str,
+        target: str,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        limit: int | None,
+    ) -> TestResponse:
+        scope = {**self._scope("http", target, headers), "method": method}
+        return SHARED.run(exchange(self.app, scope, body, limit))
 
 
-def _assemble(messages: list[Message]) -> TestResponse:
-    """Refuses, with ValueError, what the specification does not allow."""
+async def exchange(app: Fuego, scope: Scope, body: bytes, limit: int | None) -> TestResponse:
+    half = len(body) // 2  # two messages, as a server may send
+    incoming: list[Message] = [
+        {"type": "http.request", "body": body[:half], "more_body": True},
+        {"type": "http.request", "body": body[half:], "more_body": False},
+    ]
+    outgoing: list[Message] = []
+    gone = asyncio.Event()
+
+    async def receive() -> Message:
+        if incoming:
+            return incoming.pop(0)
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        outgoing.append(message)
+        if len(outgoing) - 1 == limit:
+            gone.set()
+
+    await app.asgi(scope, receive, send)
+    return assemble(outgoing, left=gone.is_set())
+
+
+def assemble(messages: list[Message], *, left: bool = False) -> TestResponse:
+    """Refuses, with ValueError, what the specification does not allow. After the client has
+    `left` the end may be missing."""
     start, *bodies = messages
     kinds = ["http.response.start"] + ["http.response.body"] * len(bodies)
     if [message["type"] for message in messages] != kinds or not bodies:
@@ -174,11 +281,10 @@ def _assemble(messages: list[Message]) -> TestResponse:
             raise ValueError(f"not a header: {(name, value)!r}")
     if any(not isinstance(message["body"], bytes) for message in bodies):
         raise ValueError(f"not a body: {bodies!r}")
-    if [message.get("more_body", False) for message in bodies] != [True] * len(bodies[1:]) + [
-        False
-    ]:
+    more = [message.get("more_body", False) for message in bodies]
+    if not all(more[:-1]) or (more[-1] and not left):
         raise ValueError(f"the response has no end, or one too early: {messages!r}")
     headers = Headers(
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]
     )
-    return TestResponse(start["status"], headers, b"".join(message["body"] for message in bodies))
+    return TestResponse(start["status"], headers, [m["body"] for m in bodies if m["body"]])

@@ -1,15 +1,16 @@
 """The WSGI side (PEP 3333)."""
 
-import time
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, Protocol, cast
 
+from .body import CHUNK, Collector, Content, announced_length, too_large
 from .core import Core
-from .errors import HTTPError, phrase
-from .headers import Headers
-from .loop import LoopThread
-from .request import Request
-from .response import Response, as_response
+from .errors import PHRASES, HTTPError, phrase
+from .loop import SHARED
+from .modes import IN_THREAD, drive, in_pool
+from .request import BodyStream, Request
+from .response import Response
+from .stream import StreamResponse
 
 Environ = dict[str, Any]
 
@@ -22,20 +23,22 @@ class StartResponse(Protocol):
 
 WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
+STATUS_LINES = {status: f"{status} {text}" for status, text in PHRASES.items()}
+USUAL_KEYS = 100  # of an environ, besides the headers; counted exactly only above that
+
 
 class WSGIRequest(Request):
-    __slots__ = ("environ",)
-
     protocol = "wsgi"
+    reads_async = False
 
     def __init__(self, environ: Environ, core: Core) -> None:
         path = environ.get("PATH_INFO") or "/"
-        if not path.isascii():
-            path = decoded(path)
-        super().__init__(environ["REQUEST_METHOD"], path, core.trusted)
+        self.method: str = environ["REQUEST_METHOD"]
+        self.path = path if path.isascii() else decoded(path)
         self.environ = environ
+        self.core = core
 
-    def _read_headers(self) -> Headers:
+    def _read_headers(self) -> list[tuple[str, str]]:
         environ = self.environ
         pairs = [
             (key[5:].replace("_", "-"), value)
@@ -45,11 +48,25 @@ class WSGIRequest(Request):
         for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             if environ.get(key):
                 pairs.append((key.replace("_", "-"), environ[key]))
-        return Headers(pairs)
+        return pairs
 
     def _query_string(self) -> str:
         query: str = self.environ.get("QUERY_STRING", "")
         return decoded(query)
+
+    def _raw_path(self) -> str:
+        from urllib.parse import quote
+
+        for key in ("RAW_URI", "REQUEST_URI"):
+            target: str = self.environ.get(key, "")
+            if target.startswith("/"):
+                return target.partition("?")[0]
+        return quote(self.root_path + self.path)
+
+    @property
+    def root_path(self) -> str:
+        """Where a server or an app mounted this one."""
+        return decoded(self.environ.get("SCRIPT_NAME", ""))
 
     def _peer(self) -> str | None:
         return self.environ.get("REMOTE_ADDR") or None
@@ -58,54 +75,112 @@ class WSGIRequest(Request):
         scheme: str = self.environ["wsgi.url_scheme"]
         return scheme
 
+    def expects_body(self) -> bool:
+        environ = self.environ
+        if len(environ) > self.core.max_headers + USUAL_KEYS:
+            _ = self.headers  # which counts them
+        return bool(environ.get("CONTENT_LENGTH")) or "HTTP_TRANSFER_ENCODING" in environ
+
+    def read(self, limit: int) -> Content:
+        collector = Collector()
+        try:
+            for chunk in self._chunks(limit):
+                collector.add(chunk)
+        except BaseException:
+            collector.discard()
+            raise
+        return collector.content()
+
+    def stream(self) -> BodyStream:
+        return WSGIBodyStream(
+            self._chunks(self.core.max_body if self.limit is None else self.limit)
+        )
+
+    def _chunks(self, limit: int) -> Iterator[bytes]:
+        source = self.environ["wsgi.input"]
+        length = announced_length(self.headers, limit)
+        if length is None and "HTTP_TRANSFER_ENCODING" not in self.environ:
+            return
+        # Without an end marked by the server, reading on would wait for ever.
+        if length is None and not self.environ.get("wsgi.input_terminated"):
+            raise HTTPError(411)
+        left, size = length, 0
+        while left is None or left > 0:
+            try:
+                chunk = source.read(CHUNK if left is None else min(CHUNK, left))
+            except OSError:  # gunicorn's errors for broken chunks are of this kind
+                raise HTTPError(400, "the body could not be read") from None
+            if not chunk:
+                break
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            left = None if left is None else left - len(chunk)
+            yield bytes(chunk)
+        if left:
+            raise HTTPError(400, "the body is shorter than its Content-Length")
+
+
+class WSGIBodyStream(BodyStream):
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (chunk := await in_pool(lambda: next(self._chunks, None))) is not None:
+            yield chunk
+
 
 def decoded(value: str) -> str:
     """PEP 3333 hands bytes over as latin-1; what they mean is UTF-8."""
     return value.encode("latin-1").decode(errors="replace")
 
 
-def adapt(core: Core) -> WSGIApp:
-    loop = LoopThread()
+class Sending:
+    """A body that does what is left to do once the server has sent it."""
 
-    def respond(request: WSGIRequest) -> Response:
+    def __init__(self, core: Core, request: Request, response: Response) -> None:
+        self._core = core
+        self._request = request
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._request.method == "HEAD":
+            return
+        if not isinstance(self._response, StreamResponse):
+            yield self._response.body
+            return
         try:
-            match = core.find(request)
-            request.body = read_body(core, request)
-            result = match.endpoint.handler(request, **match.params)
-            if match.endpoint.is_async:
-                result = loop.run(result)
-            return as_response(result)
+            yield from self._response.in_thread(SHARED.run)
         except Exception as error:
-            return core.answer_for(request, error)
+            self._core.log_error(self._request, error)
+            raise  # the server must end the connection: the client cannot tell otherwise
+
+    def close(self) -> None:
+        if isinstance(self._response, StreamResponse):
+            self._response.close_in_thread(SHARED.run)
+        if self._request.tasks:
+            SHARED.run(self._core.lifecycle.spawn(self._request))
+        else:
+            self._request.release()
+
+
+def adapt(core: Core) -> WSGIApp:
+    lifecycle = core.lifecycle
+    lines = STATUS_LINES
 
     def wsgi(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        started = time.perf_counter() if core.observers else 0.0
+        if not lifecycle.started:
+            lifecycle.start_in_thread()
         request = WSGIRequest(environ, core)
-        response = respond(request)
-        if core.observers:
-            core.observe(request, response, started)
-        start_response(f"{response.status} {phrase(response.status)}", response.wire_headers())
+        response = drive(core.respond(request, IN_THREAD))
+        status = response.status
+        line = lines.get(status) or f"{status} {phrase(status)}"
+        start_response(line, response.wire_headers())
+        if response.streams or request.unfinished:
+            return cast("Iterable[bytes]", Sending(core, request, response))
         return () if request.method == "HEAD" else (response.body,)
 
     return wsgi
-
-
-def read_body(core: Core, request: WSGIRequest) -> bytes:
-    environ = request.environ
-    if not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in environ:
-        return b""
-    length = core.body_length(request.headers)
-    try:
-        if length is not None:
-            body = environ["wsgi.input"].read(length)
-            if len(body) < length:
-                raise HTTPError(400, "the body is shorter than its Content-Length")
-        elif environ.get("wsgi.input_terminated"):
-            body = environ["wsgi.input"].read(core.max_body + 1)
-            if len(body) > core.max_body:
-                raise core.too_large()
-        else:  # Without an end marked by the server, reading on would wait for ever.
-            raise HTTPError(411)
-    except OSError:  # gunicorn's errors for broken chunks are of this kind
-        raise HTTPError(400, "the body could not be read") from None
-    return bytes(body)

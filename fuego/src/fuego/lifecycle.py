@@ -1,0 +1,150 @@
+"""From startup to shutdown: hooks, background tasks, readiness."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from .modes import IN_THREAD, ON_LOOP, Mode, drive
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+    from .request import Request
+
+log = logging.getLogger("fuego")
+
+Hook = Callable[[], Any]
+
+
+class Lifecycle:
+    """ASGI servers tell of startup and shutdown. Under WSGI the first request and the end of the
+    process stand for them."""
+
+    __slots__ = ("_lock", "_tasks", "shutdown_hooks", "started", "startup_hooks", "stopping")
+
+    def __init__(self) -> None:
+        self.startup_hooks: list[Hook] = []
+        self.shutdown_hooks: list[Hook] = []
+        self.started = False
+        self.stopping = False
+        self._lock = threading.Lock()
+        self._tasks: set[Task[None]] = set()
+
+    async def start(self, mode: Mode) -> None:
+        self.stopping = False
+        watch_sigterm(self)
+        await _call_all(mode, self.startup_hooks)
+        self.started = True
+
+    async def stop(self, mode: Mode) -> None:
+        """Waits for background tasks, then calls the hooks, the last registered first."""
+        self.stopping = True
+        self.started = False
+        await mode.call(self._finish_tasks, True)
+        await _call_all(mode, reversed(self.shutdown_hooks))
+
+    def start_in_thread(self) -> None:
+        """Once, however many requests come first together; a failure is tried again."""
+        import atexit
+
+        with self._lock:
+            if not self.started:
+                drive(self.start(IN_THREAD))
+                atexit.register(self.stop_in_thread)
+
+    def stop_in_thread(self) -> None:
+        import atexit
+
+        atexit.unregister(self.stop_in_thread)
+        if self.started:
+            drive(self.stop(IN_THREAD))
+
+    async def spawn(self, request: "Request") -> None:
+        """Starts the background tasks of a request, on the loop that runs this."""
+        import asyncio
+
+        task = asyncio.create_task(_run_tasks(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _finish_tasks(self) -> None:
+        import asyncio
+
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+async def _run_tasks(request: "Request") -> None:
+    from .routing import is_async
+
+    for function, args, kwargs in request.tasks or ():
+        try:
+            await ON_LOOP.call(function, is_async(function), *args, **kwargs)
+        except Exception:
+            log.exception("request %s: background task %r failed", request.id, function)
+    request.release()
+
+
+async def _call_all(mode: Mode, hooks: Iterable[Hook]) -> None:
+    from .routing import is_async
+
+    for hook in hooks:
+        await mode.call(hook, is_async(hook))
+
+
+def watch_sigterm(lifecycle: Lifecycle) -> None:
+    """Readiness ends when the server is told to end, before it closes its last connection: we
+    listen along. Where nobody handles the signal it ends the process, and we leave it alone."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    if isinstance(before, _Listening):
+        before.lifecycles.add(lifecycle)
+    elif callable(before):
+        signal.signal(signal.SIGTERM, _Listening(before, {lifecycle}))
+
+
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    before: Callable[[int, FrameType | None], Any]
+    lifecycles: set[Lifecycle]
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        for lifecycle in self.lifecycles:
+            lifecycle.stopping = True
+        self.before(number, frame)
+
+
+Checks = Mapping[str, Callable[[], Any]]
+
+
+def health_handler(lifecycle: Lifecycle, checks: Checks) -> Callable[["Request"], Any]:
+    """A check passes unless it returns False or raises."""
+    from .response import JSONResponse
+    from .routing import is_async
+
+    async def health(request: "Request") -> JSONResponse:
+        if lifecycle.stopping:
+            return _report(503, {"status": "stopping"})
+        results: dict[str, str] = {}
+        for name, check in checks.items():
+            try:
+                passed = await ON_LOOP.call(check, is_async(check)) is not False
+            except Exception:
+                log.exception("request %s: health check %r failed", request.id, name)
+                passed = False
+            results[name] = "ok" if passed else "failed"
+        failed = "failed" in results.values()
+        report: dict[str, Any] = {"status": "failed" if failed else "ok"}
+        if results:
+            report["checks"] = results
+        return _report(503 if failed else 200, report)
+
+    def _report(status: int, report: dict[str, Any]) -> JSONResponse:
+        return JSONResponse(report, status, {"Cache-Control": "no-store"})
+
+    return health

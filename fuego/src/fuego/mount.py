@@ -1,0 +1,267 @@
+"""Other apps below a prefix: WSGI and ASGI, each over both protocols."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from .asgi import ASGIApp, ASGIRequest, Message, Scope
+from .body import CHUNK
+from .headers import Pair
+from .modes import ON_LOOP
+from .request import Request
+from .response import Response
+from .routing import WEBSOCKET, is_async
+from .stream import StreamResponse
+from .wsgi import Environ, WSGIApp, WSGIRequest
+
+if TYPE_CHECKING:
+    from .registry import Registry
+    from .websocket import WebSocket
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+
+def mount(registry: "Registry", prefix: str, app: Any) -> None:
+    from .app import Fuego
+
+    if not callable(getattr(app, "asgi", app)):
+        raise TypeError(f"{app!r} is not a Fuego, an ASGI app or a WSGI app")
+    prefix = prefix.rstrip("/")
+    root = registry._prefix + prefix
+    handlers: dict[tuple[str, ...], Callable[..., Any]] = {}
+    if isinstance(app, Fuego):
+        _share_lifecycle(registry, app)
+        app = app.asgi
+    if is_async(app):
+        handlers[METHODS] = _asgi_handler(app, root)
+        handlers[(WEBSOCKET,)] = _socket_handler(app, root)
+    else:
+        handlers[METHODS] = _wsgi_handler(app, root)
+    for path in (prefix, f"{prefix}/", f"{prefix}/{{rest:path}}"):
+        for methods, handler in handlers.items():
+            if path:
+                registry._add(path, methods, handler, f"mount {root}")
+
+
+def _share_lifecycle(registry: "Registry", app: Any) -> None:
+    """The mounted app starts and stops with ours, and never by itself."""
+    ours, theirs = registry._core.lifecycle, app._core.lifecycle
+
+    async def start() -> None:
+        await theirs.start(ON_LOOP)
+
+    async def stop() -> None:
+        await theirs.stop(ON_LOOP)
+
+    ours.startup_hooks.append(start)
+    ours.shutdown_hooks.append(stop)
+
+
+def _wsgi_handler(app: WSGIApp, root: str) -> Callable[..., Response]:
+    def call(request: Request, rest: str = "") -> Response:
+        environ = _environ(request, root)
+        started: list[tuple[str, list[Pair]]] = []
+        written: list[bytes] = []
+
+        def start_response(status: str, headers: list[Pair], exc_info: Any = None) -> Any:
+            started[:] = [(status, headers)]
+            return written.append
+
+        chunks = app(environ, start_response)
+        body = _begun(chunks, started, written)
+        [(status, headers)] = started
+        return _response(int(status[:3]), headers, body)
+
+    return call
+
+
+def _begun(chunks: Iterable[bytes], started: list[Any], written: list[bytes]) -> Iterable[bytes]:
+    """The first chunk is taken at once: only then a generator has called start_response."""
+    iterator = iter(chunks)
+    first: list[bytes] = []
+    while not started:
+        chunk = next(iterator, None)
+        if chunk is None:
+            break
+        first.append(chunk)
+    if not started:
+        raise RuntimeError("the mounted app did not call start_response")
+    return _Begun(chunks, [*written, *first], iterator)
+
+
+class _Begun:
+    def __init__(self, source: Any, first: list[bytes], rest: Iterator[bytes]) -> None:
+        self._source = source
+        self._first = first
+        self._rest = rest
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._first
+        yield from self._rest
+
+    def close(self) -> None:
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
+
+
+def _asgi_handler(app: ASGIApp, root: str) -> Callable[..., Any]:
+    async def call(request: Request, rest: str = "") -> Response:
+        messages: asyncio.Queue[Message] = asyncio.Queue(maxsize=1)
+        body = _messages_of(request)
+        gone = asyncio.Event()
+
+        async def receive() -> Message:
+            message = next(body, None)
+            if message is not None:
+                return message
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        task = asyncio.ensure_future(app(_scope(request, root), receive, messages.put))
+
+        async def following() -> Message | None:
+            """None once the app has ended without another message."""
+            getting = asyncio.ensure_future(messages.get())
+            await asyncio.wait({getting, task}, return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done() and messages.empty():
+                getting.cancel()
+                await task  # its exception is ours
+                return None
+            return await getting
+
+        async def chunks() -> AsyncIterator[bytes]:
+            try:
+                while (message := await following()) is not None:
+                    yield message.get("body", b"")
+                    if not message.get("more_body", False):
+                        break
+            finally:
+                gone.set()
+                await asyncio.wait({task}, timeout=1)
+                task.cancel()
+
+        start = await following()
+        if start is None:
+            raise RuntimeError("the mounted app sent no response")
+        headers = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]
+        ]
+        return _response(start["status"], headers, chunks())
+
+    return call
+
+
+def _socket_handler(app: ASGIApp, root: str) -> Callable[..., Any]:
+    async def call(socket: "WebSocket", rest: str = "") -> None:
+        socket.phase = "closed"  # the mounted app speaks for itself from here on
+        await app(_shifted(socket.scope, root), socket.receive_message, socket.send_message)
+
+    return call
+
+
+def _response(status: int, headers: Iterable[Pair], chunks: Any) -> Response:
+    """Its length, which the app announced, is sent as it is."""
+    own = [(name, value) for name, value in headers if name.lower() != "content-length"]
+    length = [value for name, value in headers if name.lower() == "content-length"]
+    response = MountedResponse(chunks, status, own)
+    response.announced = int(length[0]) if length else None
+    return response
+
+
+class MountedResponse(StreamResponse):
+    __slots__ = ("announced",)
+
+    announced: int | None
+
+    @property
+    def length(self) -> int | None:
+        return self.announced
+
+
+def _environ(request: Request, root: str) -> Environ:
+    """The server's own, moved below the root, or one made of a scope."""
+    if isinstance(request, WSGIRequest):
+        environ = dict(request.environ)
+    else:
+        assert isinstance(request, ASGIRequest)
+        server = request.scope.get("server") or ("localhost", 80)
+        environ = {
+            "REQUEST_METHOD": request.method,
+            "SCRIPT_NAME": _latin1(request.root_path),
+            "QUERY_STRING": request.scope.get("query_string", b"").decode("latin-1"),
+            "SERVER_NAME": server[0],
+            "SERVER_PORT": str(server[1]),
+            "SERVER_PROTOCOL": f"HTTP/{request.scope.get('http_version', '1.1')}",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": request.scope.get("scheme", "http"),
+            "wsgi.errors": io.StringIO(),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+        }
+        if request._peer():
+            environ["REMOTE_ADDR"] = request._peer()
+        for name in request.headers:
+            key = name.upper().replace("-", "_")
+            plain = key in ("CONTENT_TYPE", "CONTENT_LENGTH")
+            environ[key if plain else f"HTTP_{key}"] = request.headers[name]
+    content = request.content
+    source = io.BytesIO(content) if isinstance(content, bytes) else content
+    environ["CONTENT_LENGTH"] = str(source.seek(0, io.SEEK_END))
+    source.seek(0)
+    environ["wsgi.input"] = source
+    environ.pop("HTTP_TRANSFER_ENCODING", None)
+    environ["SCRIPT_NAME"] += _latin1(root)
+    environ["PATH_INFO"] = _latin1(request.path[len(root) :])
+    return environ
+
+
+def _latin1(text: str) -> str:
+    return text.encode().decode("latin-1")
+
+
+def _scope(request: Request, root: str) -> Scope:
+    if isinstance(request, ASGIRequest):
+        return _shifted(request.scope, root)
+    return _shifted(
+        {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": request._server_scheme(),
+            "path": request.path,
+            "raw_path": request.raw_path.encode("latin-1"),
+            "query_string": request.query_string.encode(),
+            "root_path": "",
+            "headers": [
+                (name.encode("latin-1"), value.encode("latin-1"))
+                for name, value in request.headers.pairs()
+            ],
+            "client": (request._peer(), 0) if request._peer() else None,
+            "server": None,
+        },
+        root,
+    )
+
+
+def _shifted(scope: Scope, root: str) -> Scope:
+    """`path` stays whole: the specification wants `root_path` at its beginning."""
+    before = scope.get("root_path", "")
+    path = scope["path"]
+    if before and not path.startswith(f"{before}/"):
+        path = before + path
+    return {**scope, "root_path": before + root, "path": path}
+
+
+def _messages_of(request: Request) -> Iterator[Message]:
+    content = request.content
+    if isinstance(content, bytes):
+        yield {"type": "http.request", "body": content, "more_body": False}
+        return
+    content.seek(0)
+    while chunk := content.read(CHUNK):
+        yield {"type": "http.request", "body": chunk, "more_body": True}
+    yield {"type": "http.request", "body": b"", "more_body": False}

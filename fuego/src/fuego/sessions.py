@@ -1,0 +1,61 @@
+"""Sessions in a signed cookie: the client can read them, and cannot change them."""
+
+import json
+from typing import Any
+
+from .errors import MissingExtraError
+from .middleware import Middleware, Steps
+from .request import Request
+from .response import encode_json
+
+MAX_COOKIE = 4096  # bytes, as browsers have it
+
+
+def sessions(
+    secret: str | list[str],
+    *,
+    cookie: str = "session",
+    max_age: int = 14 * 24 * 3600,
+    secure: bool | None = None,
+) -> Middleware:
+    """`request.session` is a dict that lasts `max_age` seconds. Of several secrets the last one
+    signs, the others are still believed. `secure` is what the scheme says by default.
+    """
+    try:
+        from itsdangerous import BadData, URLSafeTimedSerializer
+    except ImportError:
+        raise MissingExtraError("a session", "sessions") from None
+    if not secret or not all(
+        len(key) >= 16 for key in ([secret] if isinstance(secret, str) else secret)
+    ):
+        raise ValueError("sessions: a secret needs at least 16 characters; try secrets.token_hex()")
+    serializer = URLSafeTimedSerializer(secret, salt="fuego.session")
+
+    def load(request: Request) -> dict[str, Any]:
+        try:
+            found = serializer.loads(request.cookies.get(cookie, ""), max_age=max_age)
+        except (BadData, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def middleware(request: Request) -> Steps:
+        session = load(request)
+        before = encode_json(session)
+        request.state["session"] = session
+        response = yield
+        response.headers.vary("Cookie")
+        after = encode_json(request.state["session"])
+        if after == before:
+            return response
+        https = request.scheme == "https" if secure is None else secure
+        if not request.state["session"]:
+            response.delete_cookie(cookie, secure=https)
+            return response
+        value = serializer.dumps(json.loads(after))
+        text = value.decode() if isinstance(value, bytes) else value
+        if len(cookie) + len(text) > MAX_COOKIE:
+            raise ValueError(f"the session is larger than {MAX_COOKIE} bytes, signed")
+        response.set_cookie(cookie, text, max_age=max_age, secure=https)
+        return response
+
+    return middleware

@@ -1,0 +1,212 @@
+"""Responses whose body comes in parts, from sync or async iterables."""
+
+import threading
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+)
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .headers import HeaderInput
+from .modes import in_pool
+from .response import Response
+
+Chunk = bytes | str
+Chunks = Iterable[Chunk] | AsyncIterable[Chunk]
+
+_END: Any = object()
+
+
+class StreamResponse(Response):
+    """`chunks` is closed at the end, also where the client left early."""
+
+    __slots__ = ("chunks",)
+
+    streams: ClassVar[bool] = True
+
+    def __init__(self, chunks: Chunks, status: int = 200, headers: HeaderInput = ()) -> None:
+        super().__init__(b"", status, headers)
+        self.chunks = chunks
+
+    @property
+    def length(self) -> int | None:
+        return None
+
+    def in_thread(self, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[bytes]:
+        """For WSGI; `run` runs a coroutine to its end."""
+        chunks = self.chunks
+        if isinstance(chunks, AsyncIterable):
+            iterator = aiter(chunks)
+            while (chunk := run(_anext(iterator))) is not _END:
+                yield _encoded(chunk)
+        else:
+            yield from map(_encoded, chunks)
+
+    def close_in_thread(self, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        if isinstance(self.chunks, AsyncIterable):
+            run(self.close_on_loop())
+        else:
+            chunks, self.chunks = self.chunks, ()
+            _close(chunks)
+
+    async def on_loop(self) -> AsyncGenerator[bytes, None]:
+        """For ASGI; a sync iterable takes its steps in a thread."""
+        chunks, self.chunks = self.chunks, ()  # which are closed here from now on
+        source = as_async(chunks)
+        try:
+            async for chunk in source:
+                yield _encoded(chunk)
+        finally:
+            await source.aclose()
+
+    async def close_on_loop(self) -> None:
+        """What `on_loop` did not begin with."""
+        chunks, self.chunks = self.chunks, ()
+        if isinstance(chunks, AsyncIterable):
+            await _aclose(chunks)
+        elif chunks:
+            await in_pool(lambda: _close(chunks))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event. `retry` is in milliseconds.
+
+    >>> Event("a\\nb", event="news", id="7").encode()
+    b'event: news\\nid: 7\\ndata: a\\ndata: b\\n\\n'
+    """
+
+    data: str = ""
+    event: str | None = None
+    id: str | None = None
+    retry: int | None = None
+
+    def encode(self) -> bytes:
+        lines = []
+        for name, value in (("event", self.event), ("id", self.id)):
+            if value is not None:
+                if any(character in value for character in "\r\n\0"):
+                    raise ValueError(f"the {name} of an event is one line, not {value!r}")
+                lines.append(f"{name}: {value}")
+        if self.retry is not None:
+            lines.append(f"retry: {self.retry}")
+        data = self.data.replace("\r\n", "\n").replace("\r", "\n")
+        lines += [f"data: {line}" for line in data.split("\n")]
+        return ("\n".join(lines) + "\n\n").encode(errors="replace")
+
+
+Events = Iterable[Event | str | dict[str, Any]] | AsyncIterable[Event | str | dict[str, Any]]
+
+
+class EventStream(StreamResponse):
+    """Server-sent events from an iterable, sync or async, of Event, str or dict (as JSON).
+
+    After `keep_alive` seconds without one a comment is sent, so that no proxy ends the
+    connection and a client that left is noticed. `retry`, in milliseconds, tells the client
+    when to come back.
+    """
+
+    __slots__ = ()
+    content_type = "text/event-stream"
+
+    def __init__(
+        self,
+        events: Events,
+        *,
+        keep_alive: float = 15.0,
+        retry: int | None = None,
+        headers: HeaderInput = (),
+    ) -> None:
+        super().__init__(_event_chunks(events, keep_alive, retry), 200, headers)
+        if "cache-control" not in self.headers:
+            self.headers["cache-control"] = "no-store"
+        self.headers["x-accel-buffering"] = "no"  # nginx would hold events back
+
+
+async def _event_chunks(
+    events: Events, keep_alive: float, retry: int | None
+) -> AsyncIterator[bytes]:
+    import asyncio
+
+    if retry is not None:
+        yield f"retry: {retry}\n\n".encode()
+    iterator = as_async(events)
+    waiting: asyncio.Task[Any] | None = None
+    try:
+        while True:
+            waiting = waiting or asyncio.ensure_future(_anext(iterator))
+            done, _ = await asyncio.wait({waiting}, timeout=keep_alive)
+            if not done:
+                yield b": keep-alive\n\n"
+                continue
+            event, waiting = waiting.result(), None
+            if event is _END:
+                return
+            yield _event(event).encode()
+    finally:
+        if waiting is not None:
+            waiting.cancel()
+            await asyncio.wait({waiting})
+        await iterator.aclose()
+
+
+def _event(value: Event | str | dict[str, Any]) -> Event:
+    if isinstance(value, Event):
+        return value
+    if isinstance(value, str):
+        return Event(value)
+    from .response import encode_json
+
+    return Event(encode_json(value))
+
+
+async def as_async(chunks: Any) -> Any:
+    """An async generator over any iterable; closing it closes the source."""
+    if isinstance(chunks, AsyncIterable):
+        try:
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            await _aclose(chunks)
+        return
+    iterator, lock = iter(chunks), threading.Lock()
+
+    def step() -> Any:
+        with lock:  # closed only between two steps, also where we were cancelled within one
+            return next(iterator, _END)
+
+    def close() -> None:
+        with lock:
+            _close(chunks)
+
+    try:
+        while (chunk := await in_pool(step)) is not _END:
+            yield chunk
+    finally:
+        await in_pool(close)
+
+
+async def _anext(iterator: AsyncIterator[Any]) -> Any:
+    return await anext(iterator, _END)
+
+
+def _encoded(chunk: Chunk) -> bytes:
+    return chunk.encode(errors="replace") if isinstance(chunk, str) else chunk
+
+
+async def _aclose(chunks: Any) -> None:
+    close = getattr(chunks, "aclose", None)
+    if close is not None:
+        await close()
+
+
+def _close(chunks: Any) -> None:
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        close()
