@@ -1,4 +1,4 @@
-"""Something of each kind through the whole chain: a form, a stream of events, a WebSocket, a file."""
+"""Of each kind one through the whole chain: a form, events as a stream, a WebSocket, a file."""
 
 from __future__ import annotations
 
