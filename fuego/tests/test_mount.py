@@ -191,9 +191,9 @@ def test_below_a_root_path(app: Fuego) -> None:
         asyncio.run(app.asgi(full, receive, send))  # type: ignore[arg-type]
         return b"".join(sent)
 
-    assert get("/root/sub/x", "/root") == b"GET /root/sub /x  None "
-    assert get("/sub/x", "/root") == b"GET /root/sub /x  None "
-    assert get("/root/wsgi/x", "/root") == b"GET /root/wsgi /x  None "
+    assert get("/base/sub/x", "/base") == b"GET /base/sub /x  None "
+    assert get("/sub/x", "/base") == b"GET /base/sub /x  None "
+    assert get("/base/wsgi/x", "/base") == b"GET /base/wsgi /x  None "
 
 
 def test_a_peer_without_an_address(app: Fuego, client: TestClient) -> None:
