@@ -4,6 +4,7 @@ and one worker. Run from anywhere: python bench/compare.py --help
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -116,9 +117,11 @@ def main() -> None:
     rounds: dict[str, dict[str, list[float]]] = {
         protocol: {name: [] for name in apps} for protocol, apps in protocols.items()
     }
+    load = os.getloadavg()[0]
     for number in range(1, options.rounds + 1):
         for protocol, apps in protocols.items():
-            for name, factory in apps.items():
+            # Forth and back, so that a machine that slows down favours nobody.
+            for name, factory in list(apps.items())[:: 1 if number % 2 else -1]:
                 requests = measure(protocol, factory, options.seconds)
                 rounds[protocol][name].append(requests)
                 print(f"round {number}  {protocol}  {name:12}{requests:10,.0f}", file=sys.stderr)
@@ -127,6 +130,7 @@ def main() -> None:
         "rounds": options.rounds,
         "seconds": options.seconds,
         "connections": CONNECTIONS,
+        "load average before": round(load, 2),
         "processor": environment.processor(),
         "versions": environment.versions(PACKAGES),
         **{protocol: summary(values) for protocol, values in rounds.items()},

@@ -20,8 +20,8 @@ def svg(results: dict[str, Any]) -> str:
     for protocol in ("WSGI", "ASGI"):
         parts.append(f'<text class="title" x="10" y="{top + 16}">{protocol}, requests/s</text>')
         top += ROW
-        apps = sorted(results[protocol].items(), key=lambda item: -item[1]["requests"])
-        most = apps[0][1]["requests"]
+        apps = sorted(results[protocol].items(), key=lambda item: -item[1]["ratio"])
+        most = max(app["requests"] for _, app in apps)
         for name, app in apps:
             parts.append(_bar(name, app, app["requests"] / most * SCALE, top))
             top += ROW

@@ -3,11 +3,19 @@
 from typing import Any
 
 SHORT = 60  # seconds of measuring one app, below which a run is called short
+STEADY = 1.15  # the most over the least of the bare app, above which a machine was not quiet
 
 
 def markdown(results: dict[str, Any]) -> str:
     rounds, seconds = results["rounds"], results["seconds"]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    restless = max(_spread(results[protocol]) for protocol in ("WSGI", "ASGI"))
+    noise = (
+        f"**Not a quiet machine**: the bare app alone varied by {restless:.1f} times between "
+        "rounds, so the requests a second decide nothing. Run it again with nothing beside it.\n\n"
+        if restless > STEADY
+        else ""
+    )
     short = (
         "**A short run**: it proves that the benchmark works; its numbers are a first hint, and "
         "a difference of a few per cent is noise.\n\n"
@@ -17,9 +25,10 @@ def markdown(results: dict[str, Any]) -> str:
     return (
         "# What Fuego costs\n\n"
         "Written by `bench/compare.py`; edits are lost.\n\n"
-        f"{short}"
-        f"{results['date']}, {results['processor']}; {rounds} rounds of {seconds} s, in turn and "
-        "after a warm-up, a new server for each, one worker bound to one core, "
+        f"{short}{noise}"
+        f"{results['date']}, {results['processor']}, a load average of "
+        f"{results['load average before']} before the run; {rounds} rounds of {seconds} s, "
+        "in turn and after a warm-up, a new server for each, one worker bound to one core, "
         f"{results['connections']} connections of wrk from the other cores, over loopback. WSGI "
         "through gunicorn's gthread with 4 threads, ASGI through uvicorn with uvloop and "
         "httptools. Each app answers JSON from an integer in the path. Medians; the ratio is "
@@ -39,11 +48,17 @@ def _table(title: str, apps: dict[str, dict[str, Any]]) -> str:
         "| app | requests/s | of the bare app | least and most |",
         "| --- | ---: | ---: | ---: |",
     ]
-    for name, app in sorted(apps.items(), key=lambda item: -item[1]["requests"]):
+    for name, app in sorted(apps.items(), key=lambda item: -item[1]["ratio"]):
         shown = f"**{name}**" if name == "Fuego" else name
         span = f"{min(app['rounds']):,.0f}–{max(app['rounds']):,.0f}"  # noqa: RUF001
         lines.append(f"| {shown} | {app['requests']:,.0f} | {app['ratio']:.3f} | {span} |")
     return "\n".join(lines) + "\n"
+
+
+def _spread(apps: dict[str, dict[str, Any]]) -> float:
+    [bare] = (app for name, app in apps.items() if name.startswith("bare"))
+    spread: float = max(bare["rounds"]) / min(bare["rounds"])
+    return spread
 
 
 def _in_process(measured: dict[str, Any]) -> str:
@@ -55,15 +70,17 @@ def _in_process(measured: dict[str, Any]) -> str:
 def _targets(results: dict[str, Any]) -> str:
     lines = ["| target | measured | |", "| --- | ---: | --- |"]
 
-    def line(target: str, measured: str, met: bool) -> None:
-        lines.append(f"| {target} | {measured} | {'met' if met else '**missed**'} |")
+    def line(target: str, measured: str, met: bool, steady: bool = True) -> None:
+        verdict = ("met" if met else "**missed**") if steady else "undecided: not a quiet machine"
+        lines.append(f"| {target} | {measured} | {verdict} |")
 
     for protocol, least in (("WSGI", 0.95), ("ASGI", 0.88)):
         apps = results[protocol]
         if "Fuego" not in apps:
             continue
-        ratio = apps["Fuego"]["ratio"]
-        line(f"{protocol}: at least {least} of the bare app", f"{ratio:.3f}", ratio >= least)
+        ratio, steady = apps["Fuego"]["ratio"], _spread(apps) <= STEADY
+        target = f"{protocol}: at least {least} of the bare app"
+        line(target, f"{ratio:.3f}", ratio >= least, steady)
         others = {
             name: app["ratio"]
             for name, app in apps.items()
@@ -72,7 +89,7 @@ def _targets(results: dict[str, Any]) -> str:
         if others:
             best = max(others, key=lambda name: others[name])
             ahead = f"{best} at {others[best]:.3f}"
-            line(f"{protocol}: ahead of every framework", ahead, ratio > others[best])
+            line(f"{protocol}: ahead of every framework", ahead, ratio > others[best], steady)
     measured = results["in process"]
     calls = measured["microseconds"]
     for protocol in ("WSGI", "ASGI"):
