@@ -1,5 +1,6 @@
 """The Autobahn suite against a WebSocket echo in Fuego and in bare uvicorn, case by case: exits
-with 1 where Fuego fails and the bare echo does not. Needs Python 2.7. Run: python bench/autobahn.py --help
+with 1 where Fuego fails and the bare echo does not. Needs Python 2.7.
+Run: python bench/autobahn.py --help
 """
 
 import argparse
