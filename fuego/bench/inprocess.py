@@ -1,5 +1,5 @@
 """Microseconds a call, without a server: Fuego over the bare callable, many routes over few, and
-what the import costs. Run from the folder of the package: python bench/inprocess.py
+what the import costs. Run from the folder of the package: python bench/inprocess.py [--json]
 """
 
 import asyncio
@@ -144,9 +144,13 @@ def main() -> None:
     for _ in range(ROUNDS):
         for name, (measure, app) in cases.items():
             best[name] = min(best[name], measure(app))
+    milliseconds, megabytes = import_cost()
+    if "--json" in sys.argv[1:]:
+        imported = {"import milliseconds": milliseconds, "import MB": megabytes}
+        print(json.dumps({"microseconds": best, **imported}))
+        return
     for name, microseconds in best.items():
         print(f"{name:28}{microseconds:8.2f} µs")
-    milliseconds, megabytes = import_cost()
     print(f"{'import fuego':28}{milliseconds:8.1f} ms{megabytes:8.1f} MB")
 
 
