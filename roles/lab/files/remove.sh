@@ -8,6 +8,8 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 run=/run/fuego-deploy store=/var/lib/fuego-deploy-lab
 [ "$(id -u)" -eq 0 ] || exec sudo -n -- "$here/remove.sh" "$@"
 command -v podman >/dev/null || exit 0
+# Where podman has a store for labs alone (see podman.sh) and it is not there, no lab is.
+[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ] || [ -e "$store" ] || exit 0
 podman() { "$here/podman.sh" "$@"; }
 
 filter="label=fuego-deploy.checkout=$checkout"
