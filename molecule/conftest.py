@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import testinfra
+from lab import lab_checkout
 from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,10 +107,18 @@ class Lab:
     def restart(self, name: str) -> None:
         """Reboot the host `name`: its container shares the machine's kernel, so it is restarted."""
         podman = str(ROOT / "roles/lab/files/podman.sh")
-        label = f"--filter=label=fuego-deploy.lab={SCENARIO}"
-        names = subprocess.run(
-            [podman, "ps", "--format={{.Names}}", label], capture_output=True, text=True, check=True
-        ).stdout.split()
+        # Of this checkout: another one may have a lab of the same name.
+        labels = (
+            f"fuego-deploy.checkout={lab_checkout(str(ROOT))}",
+            f"fuego-deploy.lab={SCENARIO}",
+        )
+        command = [
+            podman,
+            "ps",
+            "--format={{.Names}}",
+            *(f"--filter=label={one}" for one in labels),
+        ]
+        names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         containers = [container for container in names if container.endswith(f"-{name}")]
         subprocess.run([podman, "restart", "--time=10", *containers], check=True)
 
