@@ -57,8 +57,8 @@ def split_cores() -> tuple[set[int], set[int]]:
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, on: set[int]) -> Iterator[None]:
-    """A server that accepts connections, stopped at the end."""
+def running(command: list[str], port: int, on: set[int]) -> Iterator[int]:
+    """A server that accepts connections, by its pid; stopped at the end."""
     environ = os.environ | {"PYTHONPATH": os.pathsep.join((str(PACKAGE / "src"), str(BENCH)))}
     with TemporaryFile() as log:
         with cores(on):
@@ -67,13 +67,21 @@ def running(command: list[str], port: int, on: set[int]) -> Iterator[None]:
             )
         try:
             _wait(process, port)
-            yield
+            yield process.pid
         except Exception as error:
             log.seek(0)
             error.add_note(f"{' '.join(command[1:4])} wrote:\n{log.read().decode()[-2000:]}")
             raise
         finally:
             _stop(process)
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process and those it started have used so far, in user and system mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return used + sum(processor_seconds(int(child)) for child in children)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int) -> None:

@@ -152,15 +152,16 @@ def adapt(core: Core) -> ASGIApp:
             response = await core.respond(request, ON_LOOP)
         except ClientDisconnectedError:
             return
-        headers = encoded(response._pairs)
-        length = response.length
-        if length is not None and response.status not in (204, 304):
-            headers.append((b"content-length", b"%d" % length))
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
         if isinstance(response, StreamResponse):
             await _send_stream(core, request, response, send)
         else:
-            body = b"" if request.method == "HEAD" else response.body
+            body, status = response.body, response.status
+            headers = encoded(response._pairs)
+            if status != 204 and status != 304:
+                headers.append((b"content-length", b"%d" % len(body)))
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            if request.method == "HEAD":
+                body = b""
             await send({"type": "http.response.body", "body": body})
         if request.unfinished:
             if request.tasks:
@@ -176,6 +177,9 @@ async def _send_stream(
 ) -> None:
     """Ends early where the client leaves: the source of the chunks is closed then."""
     import asyncio
+
+    headers = encoded(response.wire_headers())
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
 
     async def pump() -> None:
         if request.method != "HEAD":

@@ -5,7 +5,7 @@ Everything here is written once, as coroutines; `modes` says who drives them.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from .lifecycle import Lifecycle
 from .modes import Mode
 from .request import Request
 from .response import Response, as_response
-from .routing import Endpoint, Router, is_async
+from .routing import Endpoint, Found, Router, is_async
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("fuego")
 
 Observer = Callable[[Request, Response, float], object]
-Level = Callable[[Request, Mode], Awaitable[Response]]
+Level = Callable[[Request, Mode], Coroutine[Any, Any, Response]]
 ErrorKey = int | type[Exception]
 
 
@@ -46,10 +46,11 @@ class Core:
     def __post_init__(self) -> None:
         self.entry = self.route
 
-    async def respond(self, request: Request, mode: Mode) -> Response:
+    def respond(self, request: Request, mode: Mode) -> Coroutine[Any, Any, Response]:
         """The response, whatever happens; the observers are told."""
-        if not self.observers:
-            return await self.entry(request, mode)
+        return self._observed(request, mode) if self.observers else self.entry(request, mode)
+
+    async def _observed(self, request: Request, mode: Mode) -> Response:
         started = time.perf_counter()
         response = await self.entry(request, mode)
         seconds = time.perf_counter() - started
@@ -60,42 +61,44 @@ class Core:
                 log.exception("request %s: %r failed", request.id, observer)
         return response
 
-    async def route(self, request: Request, mode: Mode) -> Response:
-        """The innermost level of the app's middleware."""
-        try:
-            endpoint, params = self.router.find(request.method, request.path)
-            if endpoint.chain is None:
-                return await self.handle(request, mode, endpoint, params)
-            request.state["fuego.found"] = endpoint, params
-            return await endpoint.chain(request, mode)
-        except ClientDisconnectedError:
-            raise
-        except Exception as error:
-            return await self.answer_for(request, mode, error)
+    async def route(self, request: Request, mode: Mode, found: Found | None = None) -> Response:
+        """The innermost level of the app's middleware; with `found`, that of a group's.
 
-    async def handle_found(self, request: Request, mode: Mode) -> Response:
-        """The innermost level of a group's middleware."""
-        endpoint, params = request.state.pop("fuego.found")
+        One coroutine does it all where nothing waits: each level more costs every request.
+        """
         try:
-            return await self.handle(request, mode, endpoint, params)
-        except ClientDisconnectedError:
-            raise
-        except Exception as error:
-            return await self.answer_for(request, mode, error)
-
-    async def handle(
-        self, request: Request, mode: Mode, endpoint: Endpoint, params: dict[str, Any]
-    ) -> Response:
-        if request.expects_body():
-            if endpoint.streams:
-                request.limit, request.streams_body = endpoint.max_body, True
-                if request.reads_async:
-                    request.loop = await mode.call(_running_loop, True)
+            endpoint, params = found or self.router.find(request.method, request.path)
+            if endpoint.chain is not None and found is None:
+                request.state["fuego.found"] = endpoint, params
+                return await endpoint.chain(request, mode)
+            if request.expects_body():
+                await self._take_body(request, mode, endpoint)
+            if endpoint.is_async is not mode.on_loop:
+                result = await mode.call(endpoint.handler, endpoint.is_async, request, **params)
             else:
-                limit = self.max_body if endpoint.max_body is None else endpoint.max_body
-                request.content = await mode.call(request.read, request.reads_async, limit)
-        result = await mode.call(endpoint.handler, endpoint.is_async, request, **params)
-        return await self.finish(request, mode, result)
+                result = endpoint.handler(request, **params)
+                if mode.on_loop:
+                    result = await result
+            response = as_response(result)
+            return await self.finish(request, mode, response) if response.negotiates else response
+        except ClientDisconnectedError:
+            raise
+        except Exception as error:
+            return await self.answer_for(request, mode, error)
+
+    def route_found(self, request: Request, mode: Mode) -> Coroutine[Any, Any, Response]:
+        """The innermost level of a group's middleware."""
+        return self.route(request, mode, request.state.pop("fuego.found"))
+
+    async def _take_body(self, request: Request, mode: Mode, endpoint: Endpoint) -> None:
+        if endpoint.streams:
+            request.limit, request.streams_body = endpoint.max_body, True
+            if request.reads_async:
+                request.loop = await mode.call(_running_loop, True)
+            return
+        limit = self.max_body if endpoint.max_body is None else endpoint.max_body
+        request.content = await mode.call(request.read, request.reads_async, limit)
+        request.unfinished = type(request.content) is not bytes
 
     async def finish(self, request: Request, mode: Mode, result: object) -> Response:
         """What a handler returned, as a response. A file looks at the request first."""
@@ -184,7 +187,7 @@ def _nesting(middleware: Callable[..., Any], inner: Level) -> Callable[..., Awai
             return inner(request, inside)
 
         def call_next_now(request: Request) -> Response:
-            return drive(inner(request, inside))  # type: ignore[arg-type]
+            return drive(inner(request, inside))
 
         following = call_next if asynchronous else call_next_now
         return await mode.call(middleware, asynchronous, request, following)

@@ -22,6 +22,9 @@ THREADS = 40  # sync handlers that can wait at once in one process under ASGI
 
 
 class Mode(Protocol):
+    on_loop: bool
+    """Where async functions need no `call`; elsewhere sync ones do not."""
+
     async def call(self, function: Function, is_async: bool, /, *args: Any, **kwargs: Any) -> Any:
         """The function's result, or its exception."""
 
@@ -34,6 +37,7 @@ class OnLoop:
     functions get threads of their own."""
 
     __slots__ = ("_nested",)
+    on_loop = True
 
     def __init__(self, nested: bool = False) -> None:
         self._nested = nested
@@ -57,6 +61,7 @@ class InThread:
     """`loop` is where async functions run; the shared one where there is no other."""
 
     __slots__ = ("_loop", "_pooled")
+    on_loop = False
 
     def __init__(self, loop: "AbstractEventLoop | None" = None, pooled: bool = False) -> None:
         self._loop = loop

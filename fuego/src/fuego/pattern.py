@@ -58,15 +58,15 @@ class Segment:
     spans: bool
     converts: tuple[Callable[[str], Any], ...]
 
-    def match(self, text: str) -> list[Any] | None:
+    def match(self, text: str) -> tuple[Any, ...] | None:
         """The converted values in order, None where the text does not match."""
         found = self.regex.fullmatch(text)
         if found is None:
             return None
         try:
             if len(self.converts) == 1:
-                return [self.converts[0](found[1])]
-            return [convert(value) for convert, value in zip(self.converts, found.groups())]  # noqa: B905
+                return (self.converts[0](found[1]),)
+            return tuple(convert(value) for convert, value in zip(self.converts, found.groups()))  # noqa: B905
         except ValueError:  # such as an int of 5,000 digits
             return None
 

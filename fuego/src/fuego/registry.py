@@ -80,7 +80,7 @@ class Registry:
             max_body,
         )
         if self._middleware:
-            chain = self._core.handle_found
+            chain = self._core.route_found
             for middleware in reversed(self._middleware):
                 chain = self._core.wrap(middleware, chain)  # type: ignore[assignment]
             endpoint.chain = chain

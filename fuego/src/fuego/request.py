@@ -40,6 +40,7 @@ class Request:
     path: str
     core: "Core"
     content: Content = b""
+    unfinished = False  # something is left to do once the response has been sent
     tasks: "list[Task] | None" = None
     limit: int | None = None  # of the body, where the route has one of its own
     streams_body = False
@@ -189,6 +190,7 @@ class Request:
             from .forms import parse
 
             self._form = parse(self)
+            self.unfinished = True
         return self._form
 
     def url_for(self, name: str, /, **values: Any) -> str:
@@ -198,13 +200,8 @@ class Request:
         """Calls a function, sync or async, once the response has been sent. A shutdown waits
         for it."""
         if self.tasks is None:
-            self.tasks = []
+            self.tasks, self.unfinished = [], True
         self.tasks.append((function, args, kwargs))
-
-    @property
-    def unfinished(self) -> bool:
-        """Something is left to do once the response has been sent."""
-        return self.tasks is not None or self._form is not None or type(self.content) is not bytes
 
     def release(self) -> None:
         """Gives back the files behind a large body and its uploads."""

@@ -186,10 +186,10 @@ class RedirectResponse(Response):
 
 def as_response(value: object) -> Response:
     """A Response as it is, a dict or list as JSON, a str as HTML, bytes, None as 204."""
-    if isinstance(value, dict | list):
-        return JSONResponse(value)
     if isinstance(value, Response):
         return value
+    if isinstance(value, (dict, list)):  # a union would be made anew at each call
+        return JSONResponse(value)
     if isinstance(value, str):
         return HTMLResponse(value)
     if isinstance(value, bytes):

@@ -53,7 +53,7 @@ class Route:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """`edges` are the segments with parameters, the narrowest first."""
+    """`edges` are the segments with parameters, the narrowest last."""
 
     literal: dict[str, "Node"] = field(default_factory=dict)
     edges: list[tuple[Segment, "Node"]] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Node:
                 return node
         node = Node()
         self.edges.append((segment, node))
-        self.edges.sort(key=lambda edge: edge[0].rank)
+        self.edges.sort(key=lambda edge: edge[0].rank, reverse=True)
         return node
 
 
@@ -109,7 +109,7 @@ class Router:
             endpoint = literal.endpoint(method)
             if endpoint is not None:
                 return endpoint, {}
-        found = _search(self._root, path.split("/"), 1, method)
+        found = _search(self._root, path, method)
         if found is None:
             raise self._missing(path)
         endpoint, values = found
@@ -129,48 +129,39 @@ class Router:
     def methods(self, path: str) -> set[str]:
         """Those that any route of a path registers; none where nothing is there."""
         methods: set[str] = set()
-        _search(self._root, path.split("/"), 1, "", methods)
+        _search(self._root, path, "", methods)
         return methods
 
 
 def _search(
-    node: Node, parts: list[str], at: int, method: str, seen: set[str] | None = None
-) -> tuple[Endpoint, list[Any]] | None:
+    root: Node, path: str, method: str, seen: set[str] | None = None
+) -> tuple[Endpoint, tuple[Any, ...]] | None:
     """The best endpoint for a method, with the values of its parameters. `seen` collects the
     methods of the routes that match and lack this one."""
-    if at == len(parts):
-        return _endpoint(node, method, [], seen)
-    text = parts[at]
-    below = node.literal.get(text)
-    if below is not None:
-        found = _search(below, parts, at + 1, method, seen)
-        if found is not None:
-            return found
-    for segment, child in node.edges:
-        values = segment.match("/".join(parts[at:]) if segment.spans else text)
-        if values is None:
-            continue
-        if segment.spans:
-            found = _endpoint(child, method, values, seen)
-        else:
-            found = _search(child, parts, at + 1, method, seen)
-            if found is not None:
-                found[1][:0] = values
-        if found is not None:
-            return found
-    return None
-
-
-def _endpoint(
-    node: Node, method: str, values: list[Any], seen: set[str] | None
-) -> tuple[Endpoint, list[Any]] | None:
-    route = node.route
-    if route is None:
-        return None
-    if seen is not None:
-        seen.update(route.endpoints)
-    endpoint = route.endpoint(method)
-    return None if endpoint is None else (endpoint, values)
+    parts = path.split("/")
+    end = len(parts)
+    node, at, values = root, 1, ()
+    others: list[tuple[Node, int, tuple[Any, ...]]] = []  # to come back to, the best one last
+    while True:
+        if at < end:
+            text = parts[at]
+            below = node.literal.get(text)
+            for segment, child in node.edges:
+                more = segment.match("/".join(parts[at:]) if segment.spans else text)
+                if more is not None:
+                    others.append((child, end if segment.spans else at + 1, values + more))
+            if below is not None:
+                node, at = below, at + 1
+                continue
+        elif node.route is not None:
+            if seen is not None:
+                seen.update(node.route.endpoints)
+            endpoint = node.route.endpoint(method)
+            if endpoint is not None:
+                return endpoint, values
+        if not others:
+            return None
+        node, at, values = others.pop()
 
 
 def is_async(function: Handler) -> bool:
