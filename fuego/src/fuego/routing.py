@@ -53,7 +53,7 @@ class Route:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """`edges` are the segments with parameters, the narrowest last."""
+    """`edges` are the segments with parameters, the narrowest first."""
 
     literal: dict[str, "Node"] = field(default_factory=dict)
     edges: list[tuple[Segment, "Node"]] = field(default_factory=list)
@@ -67,23 +67,29 @@ class Node:
                 return node
         node = Node()
         self.edges.append((segment, node))
-        self.edges.sort(key=lambda edge: edge[0].rank, reverse=True)
+        self.edges.sort(key=lambda edge: edge[0].rank)
         return node
 
 
 class Router:
-    __slots__ = ("_literal", "_root", "routes")
+    __slots__ = ("_folders", "_literal", "_root", "routes")
 
     def __init__(self) -> None:
         self._literal: dict[str, Route] = {}
         self._root = Node()
+        self._folders: dict[str, Node] = {}
+        """Path without parameters → its node, where a parameter may follow."""
         self.routes: list[Route] = []
 
     def add(self, pattern: Pattern, methods: Iterable[str], endpoint: Endpoint) -> None:
         """Refuses, with ValueError, what could never be called or would hide another route."""
         _check_signature(pattern, endpoint.handler)
         node = self._root
+        folder: str | None = ""
         for segment in pattern.segments:
+            if segment.parameters and folder is not None:
+                self._folders[folder] = node
+            folder = None if segment.parameters or folder is None else f"{folder}/{segment.shape}"
             node = node.child(segment)
         route = node.route or Route(pattern)
         added = {method.upper(): endpoint for method in methods}
@@ -109,6 +115,15 @@ class Router:
             endpoint = literal.endpoint(method)
             if endpoint is not None:
                 return endpoint, {}
+        folder, slash, name = path.rpartition("/")
+        node = self._folders.get(folder) if slash else None
+        if node is not None:  # what the search would try first, and most paths are found so
+            for segment, child in node.edges:
+                values = segment.match(name)
+                if values is not None and child.route is not None:
+                    endpoint = child.route.endpoint(method)
+                    if endpoint is not None:
+                        return endpoint, dict(zip(endpoint.names, values))  # noqa: B905
         found = _search(self._root, path, method)
         if found is None:
             raise self._missing(path)
@@ -146,7 +161,7 @@ def _search(
         if at < end:
             text = parts[at]
             below = node.literal.get(text)
-            for segment, child in node.edges:
+            for segment, child in reversed(node.edges):
                 more = segment.match("/".join(parts[at:]) if segment.spans else text)
                 if more is not None:
                     others.append((child, end if segment.spans else at + 1, values + more))
