@@ -1,7 +1,6 @@
 """The module against a real nginx: what lands, what does not, and what is running afterwards."""
 
 import hashlib
-import json
 import os
 import socket
 import stat
@@ -14,11 +13,11 @@ from typing import Any
 import nginx_config
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
+from fuego_deploy import nginx
+from modules import Result, call
 from nginx_tree import Tree
 
 MARK = "# Managed by fuego-deploy\n"
-Result = dict[str, Any]
 Run = Callable[..., Result]
 
 
@@ -56,20 +55,13 @@ def run(tree: Tree, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the module as Ansible does."""
 
     def run(files: dict[str, str], check: bool = False, **options: Any) -> Result:
-        arguments = {
-            "files": files,
+        where = {
             "path": str(tree.path),
             "executable": tree.program,
             "pid_file": str(tree.pid_file),
             "error_log": str(tree.error_log),
-            "_ansible_check_mode": check,
-            "_ansible_diff": True,
-            **options,
         }
-        with patch_module_args(arguments), pytest.raises(SystemExit):
-            nginx_config.main()
-        result: Result = json.loads(capsys.readouterr().out)
-        return result
+        return call(nginx_config.main, capsys, check, **{"files": files, **where, **options})
 
     return run
 
@@ -94,11 +86,11 @@ def test_lays_files_and_says_which(tree: Tree, run: Run) -> None:
 
 
 def test_second_run_changes_nothing(tree: Tree, run: Run, served: dict[str, str]) -> None:
-    before, workers = content(tree), nginx_config.workers(pid(tree))
+    before, workers = content(tree), nginx.workers(pid(tree))
     result = run(served)
     assert (result["changed"], result["files"], result["reloaded"]) == (False, [], False)
     assert content(tree) == before
-    assert nginx_config.workers(pid(tree)) == workers
+    assert nginx.workers(pid(tree)) == workers
 
 
 def pid(tree: Tree) -> int:
@@ -163,9 +155,9 @@ def test_reload_that_does_not_take_is_undone(tree: Tree, run: Run, served: dict[
 
 def test_what_a_killed_run_left_is_finished(tree: Tree, run: Run, served: dict[str, str]) -> None:
     """Killed after the files were replaced and before nginx was told."""
-    (tree.path / nginx_config.PENDING).touch()
+    (tree.path / nginx.PENDING).touch()
     (tree.path / "sites/a.conf").write_text(answer("new"))
-    (tree.home / f"{nginx_config.TRIAL}left").mkdir()
+    (tree.home / f"{nginx.TRIAL}left").mkdir()
     new = {**served, "sites/a.conf": answer("new")}
     assert run(new, check=True)["changed"]
     assert get(tree) == "old"
@@ -291,14 +283,14 @@ def test_every_file_carries_the_mark(run: Run) -> None:
 
 def test_ipv6_listeners_only_where_the_host_has_it() -> None:
     text = f"{MARK}server {{\n    listen 80;\n    listen [::]:80 default_server;\n}}\n"
-    assert nginx_config.wanted({"a": text}, "Managed", ipv6=True) == {"a": text.encode()}
+    assert nginx.wanted({"a": text}, "Managed", ipv6=True) == {"a": text.encode()}
     short = f"{MARK}server {{\n    listen 80;\n}}\n"
-    assert nginx_config.wanted({"a": text}, "Managed", ipv6=False) == {"a": short.encode()}
+    assert nginx.wanted({"a": text}, "Managed", ipv6=False) == {"a": short.encode()}
 
 
 def test_a_stale_pid_file_is_no_running_nginx(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    assert nginx_config.running(file) is None
+    assert nginx.running(file) is None
     for text in ("", "words", str(os.getpid())):
         file.write_text(text)
-        assert nginx_config.running(file) is None
+        assert nginx.running(file) is None
