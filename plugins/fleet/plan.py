@@ -69,12 +69,7 @@ def _site(spec: Plain, inventory: Inventory) -> Plain:
         "port": spec["port"],
         "health": {key: spec["health"][key] for key in ("path", "status")},
         "members": [
-            {
-                "name": host.name,
-                "address": _reached(spec, host),
-                "port": spec["port"],
-                "admitted": True,
-            }
+            {"name": host.name, "address": _reached(spec, host), "port": spec["port"]}
             for host in hosts
         ],
     }

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import nginx
+    from fuego_deploy import layout, nginx, pool
 else:
-    from ansible.module_utils.fuego_deploy import nginx
+    from ansible.module_utils.fuego_deploy import layout, nginx, pool
 
 DOCUMENTATION = r"""
 module: nginx_config
@@ -44,6 +44,12 @@ options:
     description: The folder of nginx's configuration.
     type: path
     default: /etc/nginx
+  pool_state:
+    description:
+      - The file of M(pool_render). The pools in it are laid as it has them at the time, whatever
+        O(files) says of them, so that a drain that came in between stands. Not in check mode, where
+        nothing has been written to it.
+    type: path
   mark:
     description:
       - What the first lines of a file of ours say. A file without it is not replaced but refused
@@ -103,13 +109,16 @@ reloaded:
 
 
 def run(module: AnsibleModule) -> dict[str, object]:
-    """Do what the task asks; the result as Ansible takes it. Raises RefusedError."""
+    """Do what the task asks; the result as Ansible takes it. Raises DeployError."""
     p = module.params
     server = nginx.Nginx.given(p, module.get_bin_path(p["executable"], opt_dirs=nginx.SBIN))
     if server.executable is None and not module.check_mode:
         raise nginx.RefusedError(f"{p['executable']} is not installed on this host")
     with server.lock():
-        files = nginx.wanted(p["files"], p["mark"], nginx.has_ipv6())
+        texts = dict(p["files"])
+        if p["pool_state"] and not module.check_mode:
+            texts |= pool.render(pool.read(p["pool_state"]))
+        files = nginx.wanted(texts, p["mark"], nginx.has_ipv6())
         change = server.compare(files, p["owned"], p["mark"])
         due = bool(change) or server.unfinished
         result: dict[str, object] = {
@@ -135,6 +144,7 @@ def main() -> None:
         argument_spec={
             "files": {"type": "dict", "required": True},
             "owned": {"type": "list", "elements": "str", "default": []},
+            "pool_state": {"type": "path"},
             "mark": {"type": "str", "default": "Managed by fuego-deploy"},
             **nginx.OPTIONS,
         },
@@ -142,7 +152,7 @@ def main() -> None:
     )
     try:
         result = run(module)
-    except (nginx.RefusedError, OSError) as error:
+    except (layout.DeployError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

@@ -19,13 +19,15 @@ def members(*addresses: str, **keys: Any) -> list[dict[str, Any]]:
     return [{"name": f"app{n}", "address": a, **keys} for n, a in enumerate(addresses, 1)]
 
 
-def servers(upstream: str) -> list[str]:
-    return re.findall(r"^    server (.*)$", upstream, re.MULTILINE)
+def servers(text: str) -> list[str]:
+    return re.findall(r"^server (.*)$", text, re.MULTILINE)
 
 
 def test_each_site_is_one_file_and_one_pool() -> None:
     files = render([site("a"), site("b")])
-    assert [n for n in files if n.startswith(("sites/", "upstreams/"))] == [
+    assert [n for n in files if n.startswith(("pools/", "sites/", "upstreams/"))] == [
+        "pools/a.conf",
+        "pools/b.conf",
         "sites/_unknown.conf",
         "upstreams/a.conf",
         "sites/a.conf",
@@ -49,33 +51,19 @@ def test_every_template_is_used() -> None:
     assert {str(p.relative_to(folder)) for p in folder.rglob("*.j2")} == rendered
 
 
-def test_members_keep_their_order_and_get_brackets_where_needed() -> None:
-    pool = members("10.0.0.9", "2001:db8::1", "app3.example.com", admitted=True)
-    upstream = render([site(members=pool, port=8123)])["upstreams/hello.conf"]
-    assert [line.split()[0] for line in servers(upstream)] == [
-        "10.0.0.9:8123",
-        "[2001:db8::1]:8123",
-        "app3.example.com:8123",
-    ]
-
-
-def test_a_members_own_port_wins() -> None:
-    upstream = render([site(members=members("10.0.0.1", port=9000))])["upstreams/hello.conf"]
-    assert servers(upstream)[0].startswith("10.0.0.1:9000 ")
-
-
-def test_only_members_that_are_not_admitted_are_down() -> None:
-    pool = members("10.0.0.1", admitted=True) + members("10.0.0.2", admitted=False)
-    lines = servers(render([site(members=pool)])["upstreams/hello.conf"])
-    assert [" down;" in line for line in lines] == [False, True]
+def test_each_pool_is_what_its_file_says() -> None:
+    files = render([site(members=members("10.0.0.1", "10.0.0.2"))])
+    assert "    include pools/hello.conf;\n" in files["upstreams/hello.conf"]
+    assert len(servers(files["pools/hello.conf"])) == 2
 
 
 def test_settings_of_the_pool() -> None:
-    upstream = render(
+    files = render(
         [site()], nginx_max_fails=7, nginx_fail_timeout="9s", nginx_keepalive=5,
         nginx_keepalive_timeout="11s",
-    )["upstreams/hello.conf"]  # fmt: skip
-    assert "max_fails=7 fail_timeout=9s" in upstream
+    )  # fmt: skip
+    upstream = files["upstreams/hello.conf"]
+    assert "max_fails=7 fail_timeout=9s" in files["pools/hello.conf"]
     assert "keepalive 5;" in upstream
     assert "keepalive_timeout 11s;" in upstream
 

@@ -128,8 +128,8 @@ def test_the_fleet_as_a_whole(planned: Planner) -> None:
             "port": 8000,
             "health": {"path": "/up", "status": []},
             "members": [
-                {"name": "app1", "address": "10.0.0.11", "port": 8000, "admitted": True},
-                {"name": "app2", "address": "fd00::12", "port": 8000, "admitted": True},
+                {"name": "app1", "address": "10.0.0.11", "port": 8000},
+                {"name": "app2", "address": "fd00::12", "port": 8000},
             ],
         },
         {
@@ -138,7 +138,7 @@ def test_the_fleet_as_a_whole(planned: Planner) -> None:
             "default_site": False,
             "port": 8001,
             "health": {"path": "/", "status": []},
-            "members": [{"name": "app1", "address": "10.0.0.11", "port": 8001, "admitted": True}],
+            "members": [{"name": "app1", "address": "10.0.0.11", "port": 8001}],
         },
     ]
 

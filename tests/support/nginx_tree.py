@@ -10,6 +10,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 from ansible.utils.collection_loader import AnsibleCollectionConfig
+from fuego_deploy import pool
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles" / "nginx"
@@ -17,7 +18,8 @@ Files = dict[str, str]
 
 
 def render(sites: list[dict[str, Any]], **settings: Any) -> Files:
-    """What the task of tasks/configure.yml hands to the module."""
+    """What the tasks of tasks/configure.yml lay, with each member admitted that does not say
+    `admitted: false`."""
     if AnsibleCollectionConfig.collection_finder is None:
         init_plugin_loader()
     loader = DataLoader()
@@ -26,8 +28,20 @@ def render(sites: list[dict[str, Any]], **settings: Any) -> Files:
         variables |= loader.load_from_file(str(ROLE / path), trusted_as_template=True)
     variables |= {"nginx_sites": sites, **settings}
     templar = Templar(loader, variables)
+    options = {key: variables[f"nginx_{key}"] for key in ("max_fails", "fail_timeout")}
+    state = pool.State(pools=pool.wanted(sites, options, int(variables["nginx_http_port"])))
+    for site in sites:
+        state.admitted[site["name"]] = {
+            member["name"]: {"address": pool.where(member), "since": "now"}
+            for member, given in zip(
+                state.pools[site["name"]]["members"], site["members"], strict=True
+            )
+            if given.get("admitted", True)
+        }
     base: Files = templar.template(variables["__nginx_base_files"])
-    return {**base, **templar.template(variables["__nginx_site_files"])}
+    return {
+        **pool.render(state), **base, **templar.template(variables["__nginx_site_files"])
+    }  # fmt: skip
 
 
 def free_port() -> int:

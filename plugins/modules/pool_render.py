@@ -1,0 +1,208 @@
+#!/usr/bin/python
+"""Render the pools of a load balancer, after checking the members that it does not know yet."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+if TYPE_CHECKING:
+    from fuego_deploy import layout, nginx, pool, proof
+else:
+    from ansible.module_utils.fuego_deploy import layout, nginx, pool, proof
+
+DOCUMENTATION = r"""
+module: pool_render
+short_description: Render the pools of a load balancer, and admit the members that are healthy
+description:
+  - Runs on a load balancer, with the pools of the whole inventory. A member that this balancer has
+    not admitted yet is asked for its health path, over the same way that requests will take; one
+    that answers as expected is admitted from then on, one that does not stays out as C(down).
+  - An admission is kept until the member leaves the pool or changes its address, so a later fault
+    does not take it back. Leaving out members that fail is nginx's part.
+  - A member that another run left drained is checked in the same way and restored where it is
+    healthy, since that run may have been interrupted. A host that somebody took out by hand is
+    neither checked nor restored.
+  - A pool that is served is never left with nobody; that is refused by name, with nothing changed.
+  - Writes the state and returns the files; M(nginx_config) lays them, and reads the state once more
+    while it holds the lock (its O(nginx_config#module:pool_state)). The state comes first, so that
+    whoever is killed between the two leaves it ahead of the files, and the next call of
+    M(pool_render) with M(nginx_config), or of M(pool_member), lays the files that it describes.
+    Admitting ahead of the files is safe, since only what passed its check is admitted; so is the
+    reverse, a member that is C(down) in the state alone, since nothing is stopped before a drain
+    says that it is done.
+options:
+  state:
+    description:
+      - C(rendered) checks and renders. C(read) only returns RV(hosts), to merge those of all
+        balancers before any of them renders.
+    type: str
+    choices: [rendered, read]
+    default: rendered
+  sites:
+    description:
+      - The pools, as the preflight makes them. Each has C(name), C(domains), C(health) (C(path),
+        C(status)) and C(members), each with C(name), C(address), C(port) and, where wanted,
+        C(weight), C(max_conns), C(backup). C(options) of a site wins over O(options).
+      - Required where O(state=rendered).
+    type: list
+    elements: dict
+  options:
+    description: nginx's options of every C(server) line, C(max_fails) and C(fail_timeout).
+    type: dict
+    default: {}
+  listen:
+    description: The port on which this balancer serves the sites, and restored members are proved.
+    type: int
+    default: 80
+  hand_drains:
+    description:
+      - RV(hosts) of each balancer. They are merged with this one's, the newest for each host, so
+        that a new balancer knows them before it serves.
+    type: list
+    elements: dict
+    default: []
+  run:
+    description: The id of the present run. What it drained itself is left to it.
+    type: str
+    default: ""
+  state_file:
+    description: Where the state of the pools is kept.
+    type: path
+    default: /var/lib/fuego-deploy/pools.json
+  path:
+    description: The folder of nginx's configuration, whose lock is taken.
+    type: path
+    default: /etc/nginx
+  timeout:
+    description: Seconds that one health check may take.
+    type: float
+    default: 5
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Checks the members as well.
+  diff_mode:
+    support: full
+author: fuego-deploy
+"""
+
+EXAMPLES = r"""
+- name: Admit the hosts that answer
+  pool_render:
+    sites: "{{ fleet.sites }}"
+    run: "{{ fleet.run.id }}"
+  register: pools
+
+- name: Lay the pools
+  nginx_config:
+    files: "{{ pools.files }}"
+    pool_state: "{{ pools.state_file }}"
+"""
+
+RETURN = r"""
+files:
+  description: Path below O(path) → content, one for each pool.
+  type: dict
+  returned: O(state=rendered)
+refused:
+  description: One line for each member that failed its check, naming the app, the member and why.
+  type: list
+  elements: str
+  returned: O(state=rendered)
+held_out:
+  description:
+    - One line for each member that a person or a run took out, naming the app, the member, who,
+      when and why.
+  type: list
+  elements: str
+  returned: O(state=rendered)
+state_file:
+  description: Where the state of the pools is kept, for M(nginx_config).
+  type: str
+  returned: O(state=rendered)
+hosts:
+  description:
+    - What was decided by hand, by host; each with C(state) (C(drained) or C(restored)), C(by),
+      C(when) and C(why).
+  type: dict
+  returned: always
+"""
+
+
+def check(
+    pools: dict[str, pool.Pool], members: list[tuple[str, pool.Member]], timeout: float
+) -> pool.Verdicts:
+    """Ask each of these members once, all at the same time."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=32) as workers:
+        answers = workers.map(
+            lambda pair: proof.ask(pools[pair[0]], pair[1], timeout, patient=False), members
+        )
+        return {
+            (app, member["name"], pool.where(member)): answer
+            for (app, member), answer in zip(members, answers, strict=True)
+        }
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    """Do what the task asks; the result as Ansible takes it. Raises DeployError."""
+    p = module.params
+    seen = pool.read(p["state_file"])
+    if p["state"] == "read":
+        return {"changed": False, "hosts": seen.hosts}
+    pools = pool.wanted(p["sites"], p["options"], p["listen"])
+    seen.hosts = pool.merge([seen.hosts, *p["hand_drains"]])
+    verdicts = check(pools, pool.in_doubt(seen, pools, p["run"]), p["timeout"])
+    with nginx.lock_if_there(Path(p["path"])):
+        before = pool.read(p["state_file"])
+        now = pool.State(before.pools, before.admitted, before.drained,
+                         pool.merge([before.hosts, *p["hand_drains"]]))  # fmt: skip
+        after = pool.renew(now, seen, pools, verdicts, p["run"], pool.now())
+        pool.check_somebody_serves(before, after)
+        if after != before and not module.check_mode:
+            pool.write(p["state_file"], after)
+    return {
+        "changed": after != before,
+        "files": pool.render(after),
+        "refused": [
+            f"{app}: {name} at {where}: {why}"
+            for (app, name, where), why in verdicts.items()
+            if why
+        ],
+        "held_out": after.held_out(),
+        "hosts": after.hosts,
+        "state_file": p["state_file"],
+        "diff": pool.difference(p["state_file"], before, after),
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["rendered", "read"], "default": "rendered"},
+            "sites": {"type": "list", "elements": "dict"},
+            "options": {"type": "dict", "default": {}},
+            "listen": {"type": "int", "default": 80},
+            "hand_drains": {"type": "list", "elements": "dict", "default": []},
+            "run": {"type": "str", "default": ""},
+            "state_file": {"type": "path", "default": pool.STATE_FILE},
+            "path": {"type": "path", "default": "/etc/nginx"},
+            "timeout": {"type": "float", "default": 5.0},
+        },
+        required_if=[("state", "rendered", ["sites"])],
+        supports_check_mode=True,
+    )
+    try:
+        result = run(module)
+    except (layout.DeployError, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

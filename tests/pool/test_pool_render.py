@@ -1,0 +1,158 @@
+"""The module that renders the pools, with real apps on loopback and no nginx."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pool_render
+import pytest
+from fuego_deploy import pool
+from loopback import Running, app
+from modules import Result, call
+
+Run = Callable[..., Result]
+HAND = {"state": "drained", "by": "bob@ctl", "when": "2026-11-21T10:00:00Z", "why": "kernel"}
+
+
+@pytest.fixture
+def shop() -> Iterator[Running]:
+    with app() as running:
+        yield running
+
+
+def sites(port: int, **members: int) -> list[dict[str, Any]]:
+    """One site whose app1 listens at `port`, with further members by name and port."""
+    found = {"app1": port, **members}
+    return [
+        {
+            "name": "shop",
+            "domains": ["shop.example.com"],
+            "port": port,
+            "health": {"path": "/healthz", "status": []},
+            "members": [{"name": n, "address": "127.0.0.1", "port": p} for n, p in found.items()],
+        }
+    ]
+
+
+@pytest.fixture
+def state_file(tmp_path: Path) -> Path:
+    return tmp_path / "lib" / "pools.json"
+
+
+@pytest.fixture
+def run(tmp_path: Path, state_file: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(sites: Any = None, check: bool = False, **options: Any) -> Result:
+        given = {"state_file": str(state_file), "path": str(tmp_path), "run": "r2", "timeout": 2}
+        given |= {"options": {"max_fails": 3, "fail_timeout": "2s"}}
+        given |= {"sites": sites} if sites is not None else {"state": "read"}
+        return call(pool_render.main, capsys, check, **{**given, **options})
+
+    return run
+
+
+def test_a_healthy_member_serves_and_one_that_is_not_stays_out(run: Run, shop: Running) -> None:
+    result = run(sites(shop.port, app2=1))
+    _, first, second = result["files"]["pools/shop.conf"].splitlines()
+    assert first == f"server 127.0.0.1:{shop.port} max_fails=3 fail_timeout=2s;  # app1"
+    assert " down;  # app2: has not passed its health check" in second
+    assert [line.split(": GET")[0] for line in result["refused"]] == ["shop: app2 at 127.0.0.1:1"]
+    assert (result["held_out"], Path(result["state_file"]).exists()) == ([], True)
+
+
+def test_a_second_run_asks_nobody_and_changes_nothing(
+    run: Run, shop: Running, state_file: Path
+) -> None:
+    first = run(sites(shop.port))
+    text = state_file.read_text()
+    second = run(sites(shop.port))
+    assert (first["changed"], second["changed"]) == (True, False)
+    assert first["files"] == second["files"]
+    assert state_file.read_text() == text
+    assert len(shop.seen) == 1
+
+
+def test_a_check_tells_the_same_and_writes_nothing(
+    run: Run, shop: Running, state_file: Path
+) -> None:
+    told = run(sites(shop.port), check=True)
+    assert not state_file.parent.exists()
+    done = run(sites(shop.port))
+    for key in ("changed", "files", "refused", "held_out"):
+        assert told[key] == done[key]
+
+
+def test_a_member_that_moved_is_asked_again(run: Run, shop: Running) -> None:
+    run(sites(shop.port))
+    with app() as other:
+        run(sites(other.port))
+        assert len(other.seen) == 1
+
+
+def test_an_admission_outlives_a_fault(run: Run, shop: Running) -> None:
+    run(sites(shop.port))
+    (site,) = sites(shop.port)
+    site["health"]["path"] = "/broken"
+    result = run([site])
+    assert result["refused"] == []
+    assert " down;" not in result["files"]["pools/shop.conf"]
+
+
+def drain(state_file: Path, who: str, run: str) -> None:
+    state = pool.read(state_file)
+    state.drained = {
+        "shop": {who: {"run": run, "by": "alice@ctl", "when": "then", "why": "a release"}}
+    }
+    pool.write(state_file, state)
+
+
+def test_what_another_run_left_drained_is_restored_where_it_is_healthy(
+    run: Run, shop: Running, state_file: Path
+) -> None:
+    with app() as other:
+        both = sites(shop.port, app2=other.port)
+        run(both)
+        drain(state_file, "app2", "r2")
+        own = run(both)
+        assert own["held_out"] == ["shop: app2: drained by alice@ctl at then: a release"]
+        assert len(other.seen) == 1
+        drain(state_file, "app2", "r1")
+        result = run(both)
+        assert (result["held_out"], result["refused"]) == ([], [])
+        assert " down;" not in result["files"]["pools/shop.conf"]
+        drain(state_file, "app2", "r1")
+    result = run(both)
+    assert result["held_out"] == own["held_out"]
+    assert result["refused"][0].startswith("shop: app2 at")
+
+
+def test_a_new_balancer_takes_over_what_was_drained_by_hand(run: Run, shop: Running) -> None:
+    older = HAND | {"state": "restored", "when": "2026-11-20T00:00:00Z"}
+    result = run(sites(shop.port, app2=1), hand_drains=[{"app2": HAND}, {"app2": older}])
+    assert result["refused"] == []
+    assert result["held_out"] == ["shop: app2: drained by bob@ctl at 2026-11-21T10:00:00Z: kernel"]
+    assert run()["hosts"] == {"app2": HAND}
+
+
+def test_reading_needs_no_file_and_writes_none(run: Run, state_file: Path) -> None:
+    result = run()
+    assert (result["hosts"], result["changed"]) == ({}, False)
+    assert not state_file.exists()
+
+
+def test_a_pool_that_is_served_is_not_emptied(run: Run, shop: Running, state_file: Path) -> None:
+    run(sites(shop.port))
+    before = state_file.read_text()
+    result = run(sites(1))
+    assert result["failed"]
+    assert "shop: app1 would leave the pool, and nobody would serve it" in result["msg"]
+    assert state_file.read_text() == before
+
+
+def test_a_broken_state_is_refused_by_name(run: Run, shop: Running, state_file: Path) -> None:
+    state_file.parent.mkdir()
+    state_file.write_text("{")
+    assert f"{state_file}: " in run(sites(shop.port))["msg"]
+    assert f"{state_file}: " in run()["msg"]
+    state_file.write_text(json.dumps({"shop": {"app1": {"address": "a:1"}}}))
+    assert run(sites(shop.port))["changed"]
