@@ -1,0 +1,382 @@
+"""Draining and restoring on a real nginx, with requests on their way."""
+
+import http.client
+import json
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pool_member
+import pytest
+from fuego_deploy import nginx, pool
+from loopback import Running, app
+from modules import Result, call
+from nginx_tree import Tree, render
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def apps() -> Iterator[dict[str, Running]]:
+    """Two hosts, which here are two ports."""
+    with app() as one, app() as two:
+        yield {"app1": one, "app2": two}
+
+
+class Balancer:
+    """A running nginx with one site, and the state of its pool."""
+
+    def __init__(self, tree: Tree, apps: dict[str, Running]) -> None:
+        self.tree, self.apps = tree, apps
+        self.state_file = tree.home / "lib" / "pools.json"
+        self.file = tree.path / "pools" / "shop.conf"
+        members = [{"name": n, "address": "127.0.0.1", "port": a.port} for n, a in apps.items()]
+        site = {"name": "shop", "domains": ["shop.example.com"], "port": 1, "members": members,
+                "health": {"path": "/healthz", "status": [200]}}  # fmt: skip
+        files = render([site], nginx_http_port=tree.port, nginx_keepalive_timeout="60s")
+        state = pool.State(pools=pool.wanted([site], OPTIONS, tree.port))
+        state.admitted = {"shop": {m["name"]: {"address": pool.where(m), "since": "then"}
+                                   for m in state.pools["shop"]["members"]}}  # fmt: skip
+        tree.write({name: tree.here(text) for name, text in files.items()})
+        pool.write(self.state_file, state)
+        tree.start()
+
+    @property
+    def where(self) -> dict[str, str]:
+        """Where the module finds everything."""
+        return {
+            "path": str(self.tree.path),
+            "executable": self.tree.program,
+            "pid_file": str(self.tree.pid_file),
+            "error_log": str(self.tree.error_log),
+            "access_log": str(self.tree.home / "log" / "access.log"),
+            "state_file": str(self.state_file),
+        }
+
+    def ask(self, path: str = "/healthz") -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.tree.port, timeout=20)
+        try:
+            connection.request("GET", path, headers={"Host": "shop.example.com"})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def serving(self) -> set[str]:
+        """The members that answer."""
+        ports = {str(running.port): name for name, running in self.apps.items()}
+        answers = [self.ask() for _ in range(8)]
+        assert {status for status, _ in answers} == {200}
+        return {ports[body] for _, body in answers}
+
+    def out(self) -> list[str]:
+        """The comments of the lines that are down."""
+        lines = self.file.read_text().splitlines()
+        return [line.partition("  # ")[2] for line in lines if " down;" in line]
+
+
+OPTIONS = {"max_fails": 3, "fail_timeout": "2s"}
+
+
+@pytest.fixture
+def front(tree: Tree, apps: dict[str, Running]) -> Balancer:
+    return Balancer(tree, apps)
+
+
+@pytest.fixture
+def run(front: Balancer, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(member: str, state: str, check: bool = False, **options: Any) -> Result:
+        given = {"member": member, "state": state, "by": "alice@ctl", "why": "a test", "run": "r1",
+                 "timeout": 5, **front.where, **options}  # fmt: skip
+        return call(pool_member.main, capsys, check, **given)
+
+    return run
+
+
+def test_a_drained_host_gets_no_request_and_a_restored_one_is_proved(
+    front: Balancer, run: Run
+) -> None:
+    assert front.serving() == {"app1", "app2"}
+    drained = run("app1", "drained")
+    assert (drained["changed"], drained["reloaded"], drained["open"]) == (True, True, {})
+    assert (drained["apps"], drained["unknown"], drained["kept"]) == (["shop"], [], [])
+    assert front.serving() == {"app2"}
+    assert front.out()[0].startswith("app1: drained by alice@ctl at ")
+    asked = len(front.apps["app1"].seen)
+    restored = run("app1", "restored")
+    assert (restored["changed"], restored["proved"]) == (True, ["shop"])
+    assert len(front.apps["app1"].seen) >= asked + 2
+    assert front.serving() == {"app1", "app2"}
+    assert front.out() == []
+
+
+def test_a_second_call_changes_and_reloads_nothing(front: Balancer, run: Run) -> None:
+    for state in ("restored", "drained"):
+        run("app1", state)
+        workers = nginx.workers(int(front.tree.pid_file.read_text()))
+        again = run("app1", state)
+        assert (again["changed"], again["reloaded"], again["diff"]) == (False, False, [])
+        assert nginx.workers(int(front.tree.pid_file.read_text())) == workers
+
+
+def test_an_idle_host_is_drained_at_once(front: Balancer, run: Run) -> None:
+    """The connections that nginx keeps to it for 60 s are none to wait for."""
+    front.serving()
+    result = run("app1", "drained", timeout=20)
+    assert result["open"] == {}
+    assert result["seconds"] < 10
+
+
+def in_flight(front: Balancer) -> tuple[threading.Thread, list[tuple[int, str]], str]:
+    """A request that one of the hosts is busy with: its thread, its answer, and that host."""
+    answers: list[tuple[int, str]] = []
+    thread = threading.Thread(target=lambda: answers.append(front.ask("/slow")))
+    thread.start()
+    while True:
+        for name, running in front.apps.items():
+            if running.slow.wait(0.01):
+                return thread, answers, name
+
+
+def test_a_drain_waits_for_the_request_in_flight(front: Balancer, run: Run) -> None:
+    thread, answers, busy = in_flight(front)
+    timer = threading.Timer(0.8, front.apps[busy].go.set)
+    timer.start()
+    result = run(busy, "drained")
+    assert (result["open"], front.apps[busy].go.is_set()) == ({}, True)
+    assert result["seconds"] >= 0.6
+    thread.join()
+    assert answers == [(200, str(front.apps[busy].port))]
+
+
+def test_a_drain_tells_what_is_still_open_at_the_deadline(front: Balancer, run: Run) -> None:
+    thread, answers, busy = in_flight(front)
+    result = run(busy, "drained", timeout=0.3)
+    assert result["open"] == {"shop": 1}
+    again = run(busy, "drained", timeout=0.3)
+    assert (again["changed"], again["open"]) == (False, {"shop": 1})
+    front.apps[busy].go.set()
+    thread.join()
+    assert answers[0][0] == 200
+    assert run(busy, "drained")["open"] == {}
+
+
+def test_no_request_is_lost_while_hosts_come_and_go(front: Balancer, run: Run) -> None:
+    statuses: Counter[int] = Counter()
+    over = threading.Event()
+
+    def client() -> None:
+        while not over.is_set():
+            statuses[front.ask()[0]] += 1
+
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for thread in clients:
+        thread.start()
+    try:
+        for _ in range(3):
+            for name in front.apps:
+                assert run(name, "drained")["open"] == {}
+                assert run(name, "restored")["proved"] == ["shop"]
+    finally:
+        over.set()
+        for thread in clients:
+            thread.join()
+    assert set(statuses) == {200}
+
+
+def test_the_last_host_is_refused_or_kept(front: Balancer, run: Run) -> None:
+    run("app1", "drained")
+    before = front.state_file.read_text()
+    for state in ("drained", "removed"):
+        refused = run("app2", state)
+        assert "shop: app2 is the last that serves it here" in refused["msg"]
+        assert "app1: drained by alice@ctl" in refused["msg"]
+        for hand in (False, True):
+            kept = run("app2", state, last="keep", hand=hand)
+            assert (kept["kept"], kept["changed"]) == (["shop"], False)
+    assert front.state_file.read_text() == before
+    assert front.serving() == {"app2"}
+
+
+def test_what_is_unknown_is_told_and_nothing_changes(front: Balancer, run: Run) -> None:
+    for state in ("drained", "restored", "removed"):
+        result = run("app9", state, apps=["shop", "new"])
+        assert (result["unknown"], result["changed"]) == (["shop", "new"], False)
+        assert run("app9", state)["apps"] == []
+    assert run("app1", "drained", apps=["shop", "new"])["unknown"] == ["new"]
+
+
+def test_a_balancer_without_nginx_or_pools_has_nothing_to_drain(front: Balancer, run: Run) -> None:
+    for other in ({"executable": "no-nginx"}, {"state_file": "/no/such/file"}):
+        for state in ("drained", "restored", "removed"):
+            result = run("app1", state, apps=["shop"], **other)
+            assert (result["unknown"], result["changed"]) == (["shop"], False)
+
+
+def test_a_drain_by_hand_outlives_a_deploy(front: Balancer, run: Run) -> None:
+    assert run("app1", "drained", hand=True, why="new kernel")["changed"]
+    assert not run("app1", "drained", hand=True)["changed"]
+    assert run("app1", "drained")["reloaded"] is False
+    restored = run("app1", "restored")
+    assert [line.rpartition(": ")[2] for line in restored["held_out"]] == ["new kernel"]
+    assert (restored["proved"], front.serving()) == ([], {"app2"})
+    assert run("app1", "restored", hand=True)["proved"] == ["shop"]
+    assert front.serving() == {"app1", "app2"}
+    assert "leave apps out" in run("app1", "drained", hand=True, apps=["shop"])["msg"]
+
+
+def test_a_host_that_is_not_healthy_stays_drained(front: Balancer, run: Run) -> None:
+    run("app1", "drained")
+    before = front.state_file.read_text(), front.file.read_text()
+    result = run("app1", "restored", port=1, timeout=0.3)
+    assert "shop: app1 at 127.0.0.1:1: GET /healthz: no answer" in result["msg"]
+    assert (front.state_file.read_text(), front.file.read_text()) == before
+
+
+def test_a_host_is_restored_where_it_moved(front: Balancer, run: Run) -> None:
+    run("app1", "drained")
+    with app() as moved:
+        assert run("app1", "restored", port=moved.port)["proved"] == ["shop"]
+        assert f":{moved.port} " in front.file.read_text()
+        front.apps["app1"] = moved
+        assert front.serving() == {"app1", "app2"}
+        run("app1", "drained")
+
+
+def test_a_host_that_is_not_reached_through_the_balancer_is_drained_again(
+    front: Balancer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the log tells that it is always another one that answers."""
+    run("app1", "drained")
+    before = front.state_file.read_text(), front.file.read_text()
+    with monkeypatch.context() as patched:
+        patched.setattr("fuego_deploy.proof.logged_as", lambda _: {"10.9.9.9:1"})
+        result = run("app1", "restored", timeout=0.3)
+    assert "shop: app1 at 127.0.0.1:" in result["msg"]
+    assert "requests for /healthz through this balancer (the last was answered 200" in result["msg"]
+    assert "Put back: shop: app1: drained by alice@ctl" in result["msg"]
+    assert (front.state_file.read_text(), front.file.read_text()) == before
+    assert front.serving() == {"app2"}
+
+
+def test_a_removed_host_is_gone(front: Balancer, run: Run) -> None:
+    assert run("app1", "removed")["changed"]
+    assert front.serving() == {"app2"}
+    assert "app1" not in front.state_file.read_text() + front.file.read_text()
+    again = run("app1", "removed")
+    assert (again["changed"], again["apps"]) == (False, [])
+
+
+def test_a_check_tells_the_same_and_does_nothing(front: Balancer, run: Run) -> None:
+    for state in ("drained", "restored", "removed"):
+        before = front.state_file.read_text(), front.file.read_text()
+        told = run("app1", state, check=True)
+        assert (front.state_file.read_text(), front.file.read_text()) == before
+        done = run("app1", state)
+        for key in ("changed", "reloaded", "apps", "unknown", "kept", "held_out"):
+            assert told[key] == done[key], (state, key)
+        assert [d["after_header"] for d in told["diff"]] == [
+            d["after_header"] for d in done["diff"]
+        ]
+
+
+def test_what_nginx_refuses_changes_nothing(front: Balancer, run: Run) -> None:
+    (front.tree.path / "conf.d").mkdir(exist_ok=True)
+    (front.tree.path / "conf.d" / "own.conf").write_text("nonsense;\n")
+    before = front.state_file.read_text(), front.file.read_text()
+    assert "nonsense" in run("app1", "drained")["msg"]
+    assert (front.state_file.read_text(), front.file.read_text()) == before
+
+
+def test_a_reload_that_does_not_take_changes_nothing(
+    front: Balancer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise nginx.RefusedError("no room")
+
+    before = front.state_file.read_text(), front.file.read_text()
+    with monkeypatch.context() as patched:
+        patched.setattr(nginx, "reload", refuse)
+        assert "no room" in run("app1", "drained")["msg"]
+    assert (front.state_file.read_text(), front.file.read_text()) == before
+
+
+KILL = """
+import os, sys, json
+sys.path[:0] = json.loads(sys.argv[2])
+import fuego_deploy
+sys.modules["ansible.module_utils.fuego_deploy"] = fuego_deploy
+from ansible.module_utils.testing import patch_module_args
+from fuego_deploy import nginx
+import pool_member
+step = sys.argv[1]
+if step == "unlink":
+    known = nginx.reload
+    def reload(*given):
+        known(*given)
+        os._exit(9)
+    nginx.reload = reload
+else:
+    setattr(nginx, step, lambda *given: os._exit(9))
+with patch_module_args(json.loads(sys.stdin.read())):
+    pool_member.main()
+"""
+
+
+@pytest.mark.parametrize("step", ["install", "replace", "reload", "unlink"])
+def test_whatever_it_is_killed_at_the_next_call_mends_it(
+    front: Balancer, run: Run, step: str
+) -> None:
+    """Before the state is in the files, before nginx is told, and before it is known to be."""
+    given = {"member": "app1", "state": "drained", "run": "r1", "timeout": 5, **front.where}
+    places = [path for path in sys.path if "plugins" in path]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILL, step, json.dumps(places)],
+        input=json.dumps(given), text=True, check=False,
+    )  # fmt: skip
+    assert killed.returncode == 9
+    told = run("app9", "drained", check=True)
+    assert told["changed"]
+    mended = run("app9", "drained")
+    assert (mended["changed"], mended["reloaded"]) == (True, True)
+    assert front.serving() == {"app2"}
+    assert not run("app9", "drained")["changed"]
+    assert run("app1", "restored")["changed"]
+    assert front.serving() == {"app1", "app2"}
+
+
+def test_concurrent_drains_never_take_the_last(front: Balancer, tmp_path: Path) -> None:
+    """Two hosts of one batch, each drained in a process of its own."""
+    places = json.dumps([path for path in sys.path if "plugins" in path])
+    script = KILL.replace("setattr(nginx, step, lambda *given: os._exit(9))", "pass")
+    children = []
+    for name in front.apps:
+        given = {"member": name, "state": "drained", "run": "r1", "last": "keep", "timeout": 5}
+        child = subprocess.Popen(
+            [sys.executable, "-c", script, "none", places],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert child.stdin is not None
+        child.stdin.write(json.dumps({**given, **front.where}))
+        child.stdin.close()
+        children.append(child)
+    results = []
+    for child in children:
+        assert child.stdout is not None
+        with child.stdout:
+            results.append(json.loads(child.stdout.read()))
+        child.wait(20)
+    assert sorted(result["kept"] for result in results) == [[], ["shop"]]
+    assert len(front.serving()) == 1
+
+
+def test_a_balancer_that_does_not_run_is_not_waited_for(front: Balancer, run: Run) -> None:
+    front.tree.stop()
+    drained = run("app1", "drained")
+    assert (drained["changed"], drained["reloaded"]) == (True, False)
+    restored = run("app1", "restored")
+    assert (restored["changed"], restored["proved"]) == (True, [])
