@@ -86,15 +86,11 @@ def test_lays_files_and_says_which(tree: Tree, run: Run) -> None:
 
 
 def test_second_run_changes_nothing(tree: Tree, run: Run, served: dict[str, str]) -> None:
-    before, workers = content(tree), nginx.workers(pid(tree))
+    before, workers = content(tree), tree.workers()
     result = run(served)
     assert (result["changed"], result["files"], result["reloaded"]) == (False, [], False)
     assert content(tree) == before
-    assert nginx.workers(pid(tree)) == workers
-
-
-def pid(tree: Tree) -> int:
-    return int(tree.pid_file.read_text())
+    assert tree.workers() == workers
 
 
 def test_running_nginx_has_taken_it_when_the_task_ends(

@@ -2,9 +2,11 @@
 
 import http.client
 import json
+import re
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,10 +119,10 @@ def test_a_drained_host_gets_no_request_and_a_restored_one_is_proved(
 def test_a_second_call_changes_and_reloads_nothing(front: Balancer, run: Run) -> None:
     for state in ("restored", "drained"):
         run("app1", state)
-        workers = nginx.workers(int(front.tree.pid_file.read_text()))
+        workers = front.tree.workers()
         again = run("app1", state)
         assert (again["changed"], again["reloaded"], again["diff"]) == (False, False, [])
-        assert nginx.workers(int(front.tree.pid_file.read_text())) == workers
+        assert front.tree.workers() == workers
 
 
 def test_an_idle_host_is_drained_at_once(front: Balancer, run: Run) -> None:
@@ -305,6 +307,8 @@ def test_a_reload_that_does_not_take_changes_nothing(
     assert (front.state_file.read_text(), front.file.read_text()) == before
 
 
+PLACES = [path for path in sys.path if "plugins" in path]
+# The module in a process of its own, which ends at the step of that name.
 KILL = """
 import os, sys, json
 sys.path[:0] = json.loads(sys.argv[2])
@@ -320,7 +324,7 @@ if step == "unlink":
         known(*given)
         os._exit(9)
     nginx.reload = reload
-else:
+elif step:
     setattr(nginx, step, lambda *given: os._exit(9))
 with patch_module_args(json.loads(sys.stdin.read())):
     pool_member.main()
@@ -333,9 +337,8 @@ def test_whatever_it_is_killed_at_the_next_call_mends_it(
 ) -> None:
     """Before the state is in the files, before nginx is told, and before it is known to be."""
     given = {"member": "app1", "state": "drained", "run": "r1", "timeout": 5, **front.where}
-    places = [path for path in sys.path if "plugins" in path]
     killed = subprocess.run(
-        [sys.executable, "-c", KILL, step, json.dumps(places)],
+        [sys.executable, "-c", KILL, step, json.dumps(PLACES)],
         input=json.dumps(given), text=True, check=False,
     )  # fmt: skip
     assert killed.returncode == 9
@@ -349,29 +352,40 @@ def test_whatever_it_is_killed_at_the_next_call_mends_it(
     assert front.serving() == {"app1", "app2"}
 
 
-def test_concurrent_drains_never_take_the_last(front: Balancer, tmp_path: Path) -> None:
-    """Two hosts of one batch, each drained in a process of its own."""
-    places = json.dumps([path for path in sys.path if "plugins" in path])
-    script = KILL.replace("setattr(nginx, step, lambda *given: os._exit(9))", "pass")
-    children = []
-    for name in front.apps:
-        given = {"member": name, "state": "drained", "run": "r1", "last": "keep", "timeout": 5}
+def test_a_drain_decides_under_the_lock(front: Balancer) -> None:
+    """Two hosts of one batch: the second waits for the first, and then is the last."""
+    given = {"member": "app1", "state": "drained", "run": "r1", "last": "keep", **front.where}
+    with nginx.lock(front.tree.path):
         child = subprocess.Popen(
-            [sys.executable, "-c", script, "none", places],
+            [sys.executable, "-c", KILL, "", json.dumps(PLACES)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert child.stdin is not None
-        child.stdin.write(json.dumps({**given, **front.where}))
+        child.stdin.write(json.dumps(given))
         child.stdin.close()
-        children.append(child)
-    results = []
-    for child in children:
-        assert child.stdout is not None
-        with child.stdout:
-            results.append(json.loads(child.stdout.read()))
-        child.wait(20)
-    assert sorted(result["kept"] for result in results) == [[], ["shop"]]
-    assert len(front.serving()) == 1
+        waiting = re.compile(rf"-> FLOCK .* {child.pid} ")
+        while not waiting.search(Path("/proc/locks").read_text()):
+            assert child.poll() is None
+            time.sleep(0.02)
+        state = pool.read(front.state_file)
+        state.drained = {"shop": {"app2": {"run": "r1", "by": "", "when": "now", "why": ""}}}
+        pool.write(front.state_file, state)
+    assert child.stdout is not None
+    with child.stdout:
+        assert json.loads(child.stdout.read())["kept"] == ["shop"]
+    child.wait(20)
+    assert front.serving() == {"app1"}
+
+
+def test_by_hand_a_host_leaves_all_its_pools_or_none(front: Balancer, run: Run) -> None:
+    state = pool.read(front.state_file)
+    state.pools["blog"] = state.pools["shop"]
+    state.admitted["blog"] = {"app1": state.admitted["shop"]["app1"]}
+    pool.write(front.state_file, state)
+    assert run("app1", "drained", hand=True, last="keep")["kept"] == ["blog"]
+    assert pool.read(front.state_file).serving("shop") == ["app1", "app2"]
+    assert run("app1", "drained", last="keep")["kept"] == ["blog"]
+    assert pool.read(front.state_file).serving("shop") == ["app2"]
 
 
 def test_a_balancer_that_does_not_run_is_not_waited_for(front: Balancer, run: Run) -> None:

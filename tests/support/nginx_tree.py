@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
 from ansible.utils.collection_loader import AnsibleCollectionConfig
-from fuego_deploy import pool
+from fuego_deploy import nginx, pool
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles" / "nginx"
@@ -111,6 +112,15 @@ class Tree:
                 except subprocess.TimeoutExpired:
                     continue
         raise AssertionError("nginx does not listen")
+
+    def workers(self) -> set[int]:
+        """Its workers, once both are there: under load the second one comes late."""
+        for _ in range(500):
+            found = nginx.workers(int(self.pid_file.read_text()))
+            if len(found) == 2:
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"not two workers: {found}")
 
     def stop(self) -> None:
         if self.child:
