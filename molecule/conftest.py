@@ -11,7 +11,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ import pytest
 import testinfra
 from lab import lab_checkout
 from testinfra.host import Host
+from traffic import Traffic
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME", "default")
@@ -83,6 +84,18 @@ class Lab:
             )
         finally:
             connection.close()
+
+    def traffic(
+        self,
+        site: str,
+        *,
+        balancers: tuple[str, ...] = ("lb1",),
+        rate: float = 300,
+        without: Iterable[str] = (),
+    ) -> Traffic:
+        """Return traffic to `site` through the balancers, to be used as a context."""
+        addresses = (f"{self.addresses[balancer]}:{HTTP_PORT}" for balancer in balancers)
+        return Traffic(site, *addresses, rate=rate, without=without)
 
     def playbook(
         self, *arguments: str, inventories: tuple[Path, ...] = (INVENTORY,)

@@ -169,7 +169,11 @@ async def events(request: Request) -> Response:
 
 
 async def ticks(first: int, count: int) -> AsyncIterator[Event]:
-    where = {"host": socket.gethostname(), "pid": os.getpid()}
+    where = {
+        "host": socket.gethostname(),
+        "release": os.environ.get("APP_RELEASE"),
+        "pid": os.getpid(),
+    }
     for number in range(first, first + count):
         if number > first:
             await asyncio.sleep(TICK)

@@ -135,8 +135,9 @@ def test_static_ends_at_its_folder(client: TestClient, path: str) -> None:
     ("last", "first"), [(None, 1), ("41", 42), ("-1", 1), ("x", 1), ("9" * 99, 1)]
 )
 def test_events_go_on_where_the_client_was(
-    client: TestClient, last: str | None, first: int
+    client: TestClient, last: str | None, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("APP_RELEASE", "r-1")
     headers = {} if last is None else {"Last-Event-ID": last}
     got = client.get("/events?count=2", headers=headers)
     assert (got.status, got.headers["Content-Type"]) == (200, "text/event-stream")
@@ -147,7 +148,8 @@ def test_events_go_on_where_the_client_was(
         name, data = event.split("\n")
         assert name == f"id: {number}"
         seen = json.loads(data.removeprefix("data: "))
-        assert seen == {"host": socket.gethostname(), "pid": os.getpid(), "count": number}
+        where = {"host": socket.gethostname(), "release": "r-1", "pid": os.getpid()}
+        assert seen == {**where, "count": number}
     assert len(events) == 2
 
 
