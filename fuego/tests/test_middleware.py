@@ -209,6 +209,52 @@ def test_cors(app: Fuego, client: TestClient) -> None:
     assert client.request("OPTIONS", "/").headers["allow"] == "GET, HEAD, OPTIONS"
 
 
+def test_cors_in_a_group(app: Fuego, client: TestClient) -> None:
+    api = app.group("/api", middleware=[cors(["https://a"])])
+    api.put("/items/{id:int}")(lambda request, id: "")
+    app.put("/own")(lambda request: "")
+    preflight = client.request("OPTIONS", "/api/items/7", headers=PREFLIGHT)
+    assert preflight.status == 204
+    assert preflight.headers["access-control-allow-origin"] == "https://a"
+    assert client.request("OPTIONS", "/api/items/7").headers["allow"] == "OPTIONS, PUT"
+    refused = client.get("/api/items/7", headers=PREFLIGHT)
+    assert (refused.status, refused.headers["allow"]) == (405, "OPTIONS, PUT")
+    assert refused.headers["access-control-allow-origin"] == "https://a"
+    for path in ("/own", "/api/none"):
+        response = client.request("OPTIONS", path, headers=PREFLIGHT)
+        assert "access-control-allow-origin" not in response.headers
+
+
+def test_a_group_sees_every_method_of_its_paths(app: Fuego, client: TestClient) -> None:
+    """Where a path has routes of several groups, it is the group of the best route's first."""
+
+    def named(name: str) -> Any:
+        def middleware(request: Request) -> Any:
+            response = yield
+            response.headers.add("x-group", name)
+
+        return middleware
+
+    outer = app.group(middleware=[named("outer")])
+    inner = outer.group("/a", middleware=[named("inner")])
+    inner.get("/{name}")(lambda request, name: "")
+    inner.websocket("/socket/{delay}")(asyncio.sleep)
+    outer.post("/a/{name}")(lambda request, name: "")
+    app.put("/a/b")(lambda request: "")
+
+    def groups(method: str, path: str) -> tuple[int, list[str]]:
+        response = client.request(method, path)
+        return response.status, response.headers.getlist("x-group")
+
+    assert groups("GET", "/a/b") == (200, ["inner", "outer"])
+    assert groups("POST", "/a/b") == (200, ["outer"])
+    assert groups("DELETE", "/a/c") == (405, ["inner", "outer"])
+    assert groups("OPTIONS", "/a/c") == (204, ["inner", "outer"])
+    assert groups("DELETE", "/a/b") == (405, [])
+    assert groups("GET", "/a/socket/x") == (426, ["inner", "outer"])
+    assert groups("GET", "/a/") == (404, [])
+
+
 def test_cors_for_anybody(app: Fuego, client: TestClient) -> None:
     app.middleware(cors("*"))
     headers = client.get("/", headers={"Origin": "https://b"}).headers

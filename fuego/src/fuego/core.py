@@ -15,7 +15,7 @@ from .lifecycle import Lifecycle
 from .modes import Mode
 from .request import Request
 from .response import Response, as_response
-from .routing import Endpoint, Found, Router, is_async
+from .routing import Endpoint, Found, MethodError, Router, is_async
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -83,12 +83,20 @@ class Core:
             return await self.finish(request, mode, response) if response.negotiates else response
         except ClientDisconnectedError:
             raise
+        except MethodError as error:
+            if error.chain is None:
+                return await self.answer_for(request, mode, error)
+            request.state["fuego.found"] = error
+            return await error.chain(request, mode)
         except Exception as error:
             return await self.answer_for(request, mode, error)
 
     def route_found(self, request: Request, mode: Mode) -> Coroutine[Any, Any, Response]:
         """The innermost level of a group's middleware."""
-        return self.route(request, mode, request.state.pop("fuego.found"))
+        found = request.state.pop("fuego.found")
+        if isinstance(found, MethodError):
+            return self.answer_for(request, mode, found)
+        return self.route(request, mode, found)
 
     async def _take_body(self, request: Request, mode: Mode, endpoint: Endpoint) -> None:
         if endpoint.streams:
