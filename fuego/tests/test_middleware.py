@@ -6,11 +6,12 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
-from fuego import Fuego, HTTPError, Request, Response, StreamResponse, TextResponse
+from fuego import Fuego, HTTPError, Request, Response, StreamResponse, TextResponse, WebSocket
 from fuego.middleware import (
     access_log,
     cors,
@@ -235,10 +236,12 @@ def test_a_group_sees_every_method_of_its_paths(app: Fuego, client: TestClient) 
 
         return middleware
 
+    async def socket(socket: WebSocket) -> None: ...
+
     outer = app.group(middleware=[named("outer")])
     inner = outer.group("/a", middleware=[named("inner")])
     inner.get("/{name}")(lambda request, name: "")
-    inner.websocket("/socket/{delay}")(asyncio.sleep)
+    inner.websocket("/socket/x")(socket)
     outer.post("/a/{name}")(lambda request, name: "")
     app.put("/a/b")(lambda request: "")
 
@@ -324,6 +327,46 @@ def test_security_headers(app: Fuego, client: TestClient) -> None:
     assert "strict-transport-security" not in headers
     secure = TestClient(app, client.protocol, scheme="https").get("/").headers
     assert secure["strict-transport-security"] == "max-age=60"
+
+
+class Forbidden(HTMLParser):
+    """What a browser does not take from a page under `default-src 'self'`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        if tag == "style" or (tag == "script" and "src" not in given):
+            self.found.append(tag)
+        self.found += [name for name in given if name == "style" or name.startswith("on")]
+        addresses = [given.get(name) or "" for name in ("src", "href")]
+        self.found += [address for address in addresses if ":" in address or "//" in address]
+
+
+def forbidden(page: str) -> list[str]:
+    parser = Forbidden()
+    parser.feed(page)
+    return parser.found
+
+
+def test_our_own_pages_keep_to_the_policy(app: Fuego, client: TestClient) -> None:
+    app.middleware(security_headers())
+    app.get("/broken")(lambda request: [][1])
+    for debug in (False, True):
+        app._core.debug = debug
+        for path in ("/none", "/broken"):
+            response = client.get(path, headers={"Accept": "text/html"})
+            assert "unsafe" not in response.headers["content-security-policy"]
+            assert "<h1>" in response.text
+            assert forbidden(response.text) == []
+    assert forbidden("<style></style><p style='' onclick=''><script></script>") == [
+        *("style", "style", "onclick", "script")
+    ]
+    assert forbidden("<img src='data:x'><a href='//x'><script src='/x'></script>") == [
+        *("data:x", "//x")
+    ]
 
 
 def test_a_level_may_be_an_iterator_of_its_own(app: Fuego, client: TestClient) -> None:
