@@ -39,6 +39,20 @@ def test_hooks_in_order(app: Fuego, client: TestClient) -> None:
     assert seen == ["second", "first of the end", "last"]
 
 
+def test_after_the_end_it_stays_ended(app: Fuego, client: TestClient) -> None:
+    seen: list[str] = []
+    app.on_startup(lambda: seen.append("start"))
+    app.on_shutdown(lambda: seen.append("stop"))
+    app.health("/healthz")
+    with client:
+        assert client.get("/healthz").status == 200
+    assert client.get("/healthz").json() == {"status": "stopping"}
+    assert seen == ["start", "stop"]
+    with client:
+        assert client.get("/healthz").status == 200
+    assert seen == ["start", "stop"] * 2
+
+
 def test_wsgi_starts_with_its_first_request_and_ends_with_the_process(app: Fuego) -> None:
     seen: list[str] = []
     app.on_startup(lambda: seen.append("start"))

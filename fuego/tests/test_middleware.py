@@ -201,28 +201,28 @@ def test_cors(app: Fuego, client: TestClient) -> None:
     other = client.get("/", headers={"Origin": "https://b"})
     assert (other.status, other.headers["vary"]) == (200, "Origin")
     assert "access-control-allow-origin" not in other.headers
-    preflight = client.request("OPTIONS", "/", headers=PREFLIGHT)
+    preflight = client.options("/", headers=PREFLIGHT)
     assert preflight.status == 204
     assert "PUT" in preflight.headers["access-control-allow-methods"]
     assert preflight.headers["access-control-allow-headers"] == "X-B"
-    refused = client.request("OPTIONS", "/", headers={**PREFLIGHT, "Origin": "https://b"})
+    refused = client.options("/", headers={**PREFLIGHT, "Origin": "https://b"})
     assert "access-control-allow-methods" not in refused.headers
-    assert client.request("OPTIONS", "/").headers["allow"] == "GET, HEAD, OPTIONS"
+    assert client.options("/").headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 def test_cors_in_a_group(app: Fuego, client: TestClient) -> None:
     api = app.group("/api", middleware=[cors(["https://a"])])
     api.put("/items/{id:int}")(lambda request, id: "")
     app.put("/own")(lambda request: "")
-    preflight = client.request("OPTIONS", "/api/items/7", headers=PREFLIGHT)
+    preflight = client.options("/api/items/7", headers=PREFLIGHT)
     assert preflight.status == 204
     assert preflight.headers["access-control-allow-origin"] == "https://a"
-    assert client.request("OPTIONS", "/api/items/7").headers["allow"] == "OPTIONS, PUT"
+    assert client.options("/api/items/7").headers["allow"] == "OPTIONS, PUT"
     refused = client.get("/api/items/7", headers=PREFLIGHT)
     assert (refused.status, refused.headers["allow"]) == (405, "OPTIONS, PUT")
     assert refused.headers["access-control-allow-origin"] == "https://a"
     for path in ("/own", "/api/none"):
-        response = client.request("OPTIONS", path, headers=PREFLIGHT)
+        response = client.options(path, headers=PREFLIGHT)
         assert "access-control-allow-origin" not in response.headers
 
 

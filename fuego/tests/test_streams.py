@@ -73,13 +73,13 @@ def test_streams(client: TestClient, kind: str) -> None:
         False,
     )
     assert kind in closed
-    assert client.request("HEAD", f"/{kind}/5").body == b""
+    assert client.head(f"/{kind}/5").body == b""
 
 
 def test_streams_of_any_iterable(client: TestClient) -> None:
     assert client.get("/list").body == b"ab"
     assert client.get("/counting").body == b"xxx"
-    assert client.request("HEAD", "/counting").body == b""
+    assert client.head("/counting").body == b""
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

@@ -24,35 +24,45 @@ class Lifecycle:
     """ASGI servers tell of startup and shutdown. Under WSGI the first request and the end of the
     process stand for them."""
 
-    __slots__ = ("_lock", "_tasks", "shutdown_hooks", "started", "startup_hooks", "stopping")
+    __slots__ = (
+        "_lock",
+        "_tasks",
+        "ended",
+        "shutdown_hooks",
+        "started",
+        "startup_hooks",
+        "stopping",
+    )
 
     def __init__(self) -> None:
         self.startup_hooks: list[Hook] = []
         self.shutdown_hooks: list[Hook] = []
         self.started = False
         self.stopping = False
+        self.ended = False
         self._lock = threading.Lock()
         self._tasks: set[Task[None]] = set()
 
     async def start(self, mode: Mode) -> None:
-        self.stopping = False
+        self.stopping = self.ended = False
         watch_sigterm(self)
         await _call_all(mode, self.startup_hooks)
         self.started = True
 
     async def stop(self, mode: Mode) -> None:
         """Waits for background tasks, then calls the hooks, the last registered first."""
-        self.stopping = True
+        self.stopping = self.ended = True
         self.started = False
         await mode.call(self._finish_tasks, True)
         await _call_all(mode, reversed(self.shutdown_hooks))
 
     def start_in_thread(self) -> None:
-        """Once, however many requests come first together; a failure is tried again."""
+        """Once, however many requests come first together; a failure is tried again. A request
+        that comes after the end finds it ended."""
         import atexit
 
         with self._lock:
-            if not self.started:
+            if not self.started and not self.ended:
                 drive(self.start(IN_THREAD))
                 atexit.register(self.stop_in_thread)
 

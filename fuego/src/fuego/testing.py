@@ -14,10 +14,12 @@ from .app import Fuego
 from .asgi import Message, Scope
 from .headers import Headers
 from .loop import SHARED
-from .modes import IN_THREAD, ON_LOOP, drive
+from .modes import ON_LOOP
 from .testing_form import File, multipart
-from .testing_socket import TestSocket
+from .testing_socket import ClosedSocketError, RefusedSocketError, TestSocket
 from .wsgi import Environ, StartResponse
+
+__all__ = ["ClosedSocketError", "RefusedSocketError", "TestClient", "TestResponse", "TestSocket"]
 
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -69,6 +71,7 @@ class TestClient:
     def __enter__(self) -> "TestClient":
         lifecycle = self.app._core.lifecycle
         if self.protocol == "wsgi":
+            lifecycle.ended = False
             lifecycle.start_in_thread()
         else:
             SHARED.run(lifecycle.start(ON_LOOP))
@@ -77,7 +80,7 @@ class TestClient:
     def __exit__(self, *_: object) -> None:
         lifecycle = self.app._core.lifecycle
         if self.protocol == "wsgi":
-            drive(lifecycle.stop(IN_THREAD))
+            lifecycle.stop_in_thread()
         else:
             SHARED.run(lifecycle.stop(ON_LOOP))
 
@@ -86,6 +89,21 @@ class TestClient:
 
     def post(self, target: str, **options: Any) -> TestResponse:
         return self.request("POST", target, **options)
+
+    def put(self, target: str, **options: Any) -> TestResponse:
+        return self.request("PUT", target, **options)
+
+    def patch(self, target: str, **options: Any) -> TestResponse:
+        return self.request("PATCH", target, **options)
+
+    def delete(self, target: str, **options: Any) -> TestResponse:
+        return self.request("DELETE", target, **options)
+
+    def head(self, target: str, **options: Any) -> TestResponse:
+        return self.request("HEAD", target, **options)
+
+    def options(self, target: str, **options: Any) -> TestResponse:
+        return self.request("OPTIONS", target, **options)
 
     def request(
         self,
