@@ -151,8 +151,10 @@ def test_readiness_ends_with_the_servers_signal(app: Fuego, protocol: Any) -> No
     app.health("/healthz")
     client = TestClient(app, protocol)
     assert client.get("/healthz").status == 200
+    assert not app.stopping
     signal.raise_signal(signal.SIGTERM)
     assert client.get("/healthz").status == 503
+    assert app.stopping
     assert heard == [signal.SIGTERM]
 
 
@@ -160,3 +162,13 @@ def test_nobody_else_hears_the_signal(app: Fuego) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     lifecycle.watch_sigterm(app._core.lifecycle)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_stop_outlives_a_loop(app: Fuego) -> None:
+    async def wait() -> None:
+        stop.__enter__()
+
+    stop = app._core.lifecycle.awaited_stop()
+    asyncio.run(wait())
+    app._core.lifecycle.begin_stop()
+    assert app.stopping

@@ -80,7 +80,9 @@ class Core:
                 if mode.on_loop:
                     result = await result
             response = as_response(result)
-            return await self.finish(request, mode, response) if response.negotiates else response
+            if response.negotiates:
+                response.negotiate(request)
+            return response
         except ClientDisconnectedError:
             raise
         except MethodError as error:
@@ -108,13 +110,6 @@ class Core:
         request.content = await mode.call(request.read, request.reads_async, limit)
         request.unfinished = type(request.content) is not bytes
 
-    async def finish(self, request: Request, mode: Mode, result: object) -> Response:
-        """What a handler returned, as a response. A file looks at the request first."""
-        response = as_response(result)
-        if response.negotiates:
-            await mode.call(response.negotiate, False, request)
-        return response
-
     async def answer_for(self, request: Request, mode: Mode, error: Exception) -> Response:
         """By the handler registered for the error, else the client learns what an HTTPError
         says, and nothing of any other error."""
@@ -128,7 +123,7 @@ class Core:
                 return await self._answer(request, error)
             handler, handler_is_async = found
             result = await mode.call(handler, handler_is_async, request, error)
-            return await self.finish(request, mode, result)
+            return _finished(request, result)
         except Exception as failure:  # a status or header that cannot be sent, or a broken handler
             self.log_error(request, failure)
             return await self._answer(request, failure)
@@ -166,13 +161,21 @@ class Core:
 
         async def level(request: Request, mode: Mode) -> Response:
             try:
-                return await self.finish(request, mode, await run(request, mode))
+                return _finished(request, await run(request, mode))
             except ClientDisconnectedError:
                 raise
             except Exception as error:
                 return await self.answer_for(request, mode, error)
 
         return level
+
+
+def _finished(request: Request, result: object) -> Response:
+    """What a handler returned, as a response. A file looks at the request first."""
+    response = as_response(result)
+    if response.negotiates:
+        response.negotiate(request)
+    return response
 
 
 async def _running_loop() -> "AbstractEventLoop":
