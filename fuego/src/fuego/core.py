@@ -109,6 +109,8 @@ class Core:
         limit = self.max_body if endpoint.max_body is None else endpoint.max_body
         request.content = await mode.call(request.read, request.reads_async, limit)
         request.unfinished = type(request.content) is not bytes
+        if request.unfinished and endpoint.is_async and endpoint.forms:
+            await mode.call(request.parse_ahead, False)
 
     async def answer_for(self, request: Request, mode: Mode, error: Exception) -> Response:
         """By the handler registered for the error, else the client learns what an HTTPError

@@ -41,7 +41,7 @@ def mount(registry: "Registry", prefix: str, app: Any) -> None:
     for path in (prefix, f"{prefix}/", f"{prefix}/{{rest:path}}"):
         for methods, handler in handlers.items():
             if path:
-                registry._add(path, methods, handler, f"mount {root}")
+                registry._add(path, methods, handler, f"mount {root}", forms=False)
 
 
 def _share_lifecycle(registry: "Registry", app: Any) -> None:

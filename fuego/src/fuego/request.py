@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from . import cookies
 from .body import Content
-from .errors import HTTPError
+from .errors import HTTPError, MissingExtraError
 from .headers import Headers
 from .multidict import MultiDict
 
@@ -50,6 +50,7 @@ class Request:
     _cookies: dict[str, str] | None = None
     _id: str | None = None
     _form: "Form | None" = None
+    _form_error: HTTPError | None = None
     _state: dict[str, Any] | None = None
 
     def _read_headers(self) -> list[tuple[str, str]]:
@@ -189,9 +190,22 @@ class Request:
         if self._form is None:
             from .forms import parse
 
+            if self._form_error is not None:
+                raise self._form_error
             self._form = parse(self)
             self.unfinished = True
         return self._form
+
+    def parse_ahead(self) -> None:
+        """The form of a large body, in a thread: an async handler would hold up its loop. An error
+        is for the handler, if it asks for the form."""
+        if self.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            try:
+                self.form()
+            except HTTPError as error:
+                self._form_error = error
+            except MissingExtraError:
+                return
 
     def url_for(self, name: str, /, **values: Any) -> str:
         return self.core.app.url_for(name, **values)

@@ -22,8 +22,9 @@ WEBSOCKET = "(WEBSOCKET)"  # stands among the methods of a route; no client can 
 
 @dataclass(slots=True, eq=False)
 class Endpoint:
-    """A handler and how it is to be called. `names` are its parameters on this route; `chain`
-    is the handler within the middleware of its groups, None where there is none."""
+    """A handler and how it is to be called. `names` are its parameters on this route; `forms` is
+    whether it may ask for a form; `chain` is the handler within the middleware of its groups,
+    None where there is none."""
 
     handler: Handler
     names: tuple[str, ...]
@@ -31,6 +32,7 @@ class Endpoint:
     name: str = ""
     streams: bool = False
     max_body: int | None = None
+    forms: bool = True
     chain: "Level | None" = None
 
 
