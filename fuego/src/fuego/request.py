@@ -56,12 +56,6 @@ class Request:
     def _read_headers(self) -> list[tuple[str, str]]:
         raise NotImplementedError
 
-    def _query_string(self) -> str:
-        raise NotImplementedError
-
-    def _raw_path(self) -> str:
-        raise NotImplementedError
-
     def _peer(self) -> str | None:
         """The address the server names: of the connection, or as the server rewrote it."""
         raise NotImplementedError
@@ -117,18 +111,18 @@ class Request:
     @property
     def raw_path(self) -> str:
         """As the client sent it, percent-encoded, where the server tells; else encoded anew."""
-        return self._raw_path()
+        raise NotImplementedError
 
     @property
     def query_string(self) -> str:
-        return self._query_string()
+        raise NotImplementedError
 
     @property
     def query(self) -> MultiDict:
         if self._query is None:
             try:
                 pairs = parse_qsl(
-                    self._query_string(),
+                    self.query_string,
                     keep_blank_values=True,
                     max_num_fields=_MAX_QUERY_FIELDS,
                 )
