@@ -158,6 +158,13 @@ def test_readiness_ends_with_the_servers_signal(app: Fuego, protocol: Any) -> No
     assert heard == [signal.SIGTERM]
 
 
+def test_a_signal_before_the_first_request(app: Fuego, client: TestClient) -> None:
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    app.health("/healthz")
+    signal.raise_signal(signal.SIGTERM)
+    assert client.get("/healthz").status == 503
+
+
 def test_nobody_else_hears_the_signal(app: Fuego) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     lifecycle.watch_sigterm(app._core.lifecycle)

@@ -47,7 +47,8 @@ class Lifecycle:
         self._waiting: set[Future[None]] = set()
 
     async def start(self, mode: Mode) -> None:
-        self.stopping = self.ended = False
+        if self.ended:  # not where the signal came before the first request
+            self.stopping = self.ended = False
         watch_sigterm(self)
         await _call_all(mode, self.startup_hooks)
         self.started = True
@@ -80,13 +81,13 @@ class Lifecycle:
         finally:
             self._waiting.discard(future)
 
-    def start_in_thread(self) -> None:
+    def start_in_thread(self, again: bool = False) -> None:
         """Once, however many requests come first together; a failure is tried again. A request
-        that comes after the end finds it ended."""
+        that comes after the end finds it ended, unless `again`."""
         import atexit
 
         with self._lock:
-            if not self.started and not self.ended:
+            if not self.started and (again or not self.ended):
                 drive(self.start(IN_THREAD))
                 atexit.register(self.stop_in_thread)
 

@@ -72,8 +72,7 @@ class TestClient:
     def __enter__(self) -> "TestClient":
         lifecycle = self.app._core.lifecycle
         if self.protocol == "wsgi":
-            lifecycle.ended = False
-            lifecycle.start_in_thread()
+            lifecycle.start_in_thread(again=True)
         else:
             SHARED.run(lifecycle.start(ON_LOOP))
         return self
