@@ -10,8 +10,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Literal
 
 import pytest
-from fuego.testing import TestClient
-from fuego.testing_socket import RefusedSocketError
+from fuego.testing import RefusedSocketError, TestClient
 
 
 @pytest.fixture(scope="module")

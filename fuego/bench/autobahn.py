@@ -65,8 +65,9 @@ def install(python: str) -> Path:
         print(f"making {folder.relative_to(environment.PACKAGE.parent)}", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pinned = ["--no-deps", "--require-hashes", "-r", str(REQUIREMENTS)]
         subprocess.run(
-            [*command, "--no-deps", "--target", str(folder), "-r", str(REQUIREMENTS)],
+            [*command, *pinned, "--target", str(folder)],
             check=True,
             timeout=environment.SECONDS_TO_INSTALL,
         )
@@ -185,7 +186,8 @@ def report(verdicts: dict[str, Verdicts], left_out: list[str], ws: str) -> str:
 
 def _pin() -> str:
     pins = REQUIREMENTS.read_text().splitlines()
-    return next(pin for pin in pins if pin.startswith("autobahntestsuite==")).replace("==", " ")
+    pin = next(pin for pin in pins if pin.startswith("autobahntestsuite=="))
+    return pin.removesuffix(" \\").replace("==", " ")
 
 
 def _counts(verdicts: dict[str, Verdicts], agent: str, which: int) -> str:

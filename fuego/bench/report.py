@@ -28,7 +28,7 @@ def markdown(results: dict[str, Any]) -> str:
         "confidence. µs is what the server's processes used of a processor for a request, which "
         "other load on the machine moves less.\n\n"
         f"{versions}.\n\n"
-        "![Requests a second](results.svg)\n\n"
+        "![Requests, of those of the bare app](results.svg)\n\n"
         f"{_table('WSGI', results['WSGI'])}\n{_table('ASGI', results['ASGI'])}\n"
         "## Without a server\n\n"
         f"{_in_process(results['in process'])}\n"

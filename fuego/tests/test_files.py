@@ -57,7 +57,7 @@ def test_a_file(client: TestClient) -> None:
     assert headers["content-type"] == "text/plain; charset=utf-8"
     assert (headers["content-length"], headers["accept-ranges"]) == ("10", "bytes")
     assert headers["last-modified"] == DATE
-    head = client.request("HEAD", "/static/a.txt")
+    head = client.head("/static/a.txt")
     assert (head.body, head.headers["content-length"]) == (b"", "10")
     assert client.get("/static/empty.bin").body == b""
 

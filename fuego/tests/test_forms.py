@@ -1,4 +1,5 @@
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,49 @@ def test_large_bodies_and_uploads_are_files_and_closed(
 def test_a_large_body_that_is_refused_leaves_no_file(client: TestClient) -> None:
     chunked = {"Transfer-Encoding": "chunked"}
     assert client.post("/", body=b"x" * 5_000_001, headers=chunked).status == 413
+
+
+def test_a_large_form_does_not_hold_up_the_loop(
+    app: Fuego, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[str] = []
+    parse = forms.parse
+
+    def watched(request: Request) -> forms.Form:
+        where.append(threading.current_thread().name)
+        return parse(request)
+
+    async def size(request: Request) -> str:
+        return str(sum(file.size for file in request.form().files))
+
+    async def raw(request: Request) -> str:
+        return str(len(request.body))
+
+    monkeypatch.setattr(forms, "parse", watched)
+    app.post("/async")(size)
+    app.post("/raw")(raw)
+    inner = Fuego()
+    inner.post("/")(raw)
+    app.mount("/mounted", inner)
+    large = {"f": ("n", b"x" * 2_000_000, "a/b")}
+    assert client.post("/async", files=large).text == "2000000"
+    assert client.post("/", files=large).status == 200
+    assert len(where) == 2
+    assert "fuego-loop" not in where
+    assert client.post("/async", files={"f": ("n", b"x", "a/b")}).text == "1"
+    assert where.pop() == "fuego-loop"  # a small one is parsed as soon as in a thread
+    where.clear()
+    content, kind = multipart({}, large)
+    cut, headers = content[:-20], {"Content-Type": kind}
+    assert client.post("/async", body=cut, headers=headers).status == 400
+    assert client.post("/raw", body=cut, headers=headers).text == str(len(cut))
+    assert len(where) == 2
+    assert client.post("/raw", body=cut).text == str(len(cut))
+    assert client.post("/mounted/", body=cut, headers=headers).status == 200
+    assert len(where) == 3  # that of the mounted app, not the outer one's
+    monkeypatch.setitem(sys.modules, "multipart", None)
+    assert client.post("/raw", files=large).status == 200
+    assert client.post("/async", files=large).status == 500
 
 
 def multipart_with(head: str, content: bytes = b"x") -> bytes:

@@ -39,6 +39,20 @@ def test_hooks_in_order(app: Fuego, client: TestClient) -> None:
     assert seen == ["second", "first of the end", "last"]
 
 
+def test_after_the_end_it_stays_ended(app: Fuego, client: TestClient) -> None:
+    seen: list[str] = []
+    app.on_startup(lambda: seen.append("start"))
+    app.on_shutdown(lambda: seen.append("stop"))
+    app.health("/healthz")
+    with client:
+        assert client.get("/healthz").status == 200
+    assert client.get("/healthz").json() == {"status": "stopping"}
+    assert seen == ["start", "stop"]
+    with client:
+        assert client.get("/healthz").status == 200
+    assert seen == ["start", "stop"] * 2
+
+
 def test_wsgi_starts_with_its_first_request_and_ends_with_the_process(app: Fuego) -> None:
     seen: list[str] = []
     app.on_startup(lambda: seen.append("start"))
@@ -137,12 +151,31 @@ def test_readiness_ends_with_the_servers_signal(app: Fuego, protocol: Any) -> No
     app.health("/healthz")
     client = TestClient(app, protocol)
     assert client.get("/healthz").status == 200
+    assert not app.stopping
     signal.raise_signal(signal.SIGTERM)
     assert client.get("/healthz").status == 503
+    assert app.stopping
     assert heard == [signal.SIGTERM]
+
+
+def test_a_signal_before_the_first_request(app: Fuego, client: TestClient) -> None:
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    app.health("/healthz")
+    signal.raise_signal(signal.SIGTERM)
+    assert client.get("/healthz").status == 503
 
 
 def test_nobody_else_hears_the_signal(app: Fuego) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     lifecycle.watch_sigterm(app._core.lifecycle)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_stop_outlives_a_loop(app: Fuego) -> None:
+    async def wait() -> None:
+        stop.__enter__()
+
+    stop = app._core.lifecycle.awaited_stop()
+    asyncio.run(wait())
+    app._core.lifecycle.begin_stop()
+    assert app.stopping

@@ -6,11 +6,12 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
-from fuego import Fuego, HTTPError, Request, Response, StreamResponse, TextResponse
+from fuego import Fuego, HTTPError, Request, Response, StreamResponse, TextResponse, WebSocket
 from fuego.middleware import (
     access_log,
     cors,
@@ -200,13 +201,61 @@ def test_cors(app: Fuego, client: TestClient) -> None:
     other = client.get("/", headers={"Origin": "https://b"})
     assert (other.status, other.headers["vary"]) == (200, "Origin")
     assert "access-control-allow-origin" not in other.headers
-    preflight = client.request("OPTIONS", "/", headers=PREFLIGHT)
+    preflight = client.options("/", headers=PREFLIGHT)
     assert preflight.status == 204
     assert "PUT" in preflight.headers["access-control-allow-methods"]
     assert preflight.headers["access-control-allow-headers"] == "X-B"
-    refused = client.request("OPTIONS", "/", headers={**PREFLIGHT, "Origin": "https://b"})
+    refused = client.options("/", headers={**PREFLIGHT, "Origin": "https://b"})
     assert "access-control-allow-methods" not in refused.headers
-    assert client.request("OPTIONS", "/").headers["allow"] == "GET, HEAD, OPTIONS"
+    assert client.options("/").headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_cors_in_a_group(app: Fuego, client: TestClient) -> None:
+    api = app.group("/api", middleware=[cors(["https://a"])])
+    api.put("/items/{id:int}")(lambda request, id: "")
+    app.put("/own")(lambda request: "")
+    preflight = client.options("/api/items/7", headers=PREFLIGHT)
+    assert preflight.status == 204
+    assert preflight.headers["access-control-allow-origin"] == "https://a"
+    assert client.options("/api/items/7").headers["allow"] == "OPTIONS, PUT"
+    refused = client.get("/api/items/7", headers=PREFLIGHT)
+    assert (refused.status, refused.headers["allow"]) == (405, "OPTIONS, PUT")
+    assert refused.headers["access-control-allow-origin"] == "https://a"
+    for path in ("/own", "/api/none"):
+        response = client.options(path, headers=PREFLIGHT)
+        assert "access-control-allow-origin" not in response.headers
+
+
+def test_a_group_sees_every_method_of_its_paths(app: Fuego, client: TestClient) -> None:
+    """Where a path has routes of several groups, it is the group of the best route's first."""
+
+    def named(name: str) -> Any:
+        def middleware(request: Request) -> Any:
+            response = yield
+            response.headers.add("x-group", name)
+
+        return middleware
+
+    async def socket(socket: WebSocket) -> None: ...
+
+    outer = app.group(middleware=[named("outer")])
+    inner = outer.group("/a", middleware=[named("inner")])
+    inner.get("/{name}")(lambda request, name: "")
+    inner.websocket("/socket/x")(socket)
+    outer.post("/a/{name}")(lambda request, name: "")
+    app.put("/a/b")(lambda request: "")
+
+    def groups(method: str, path: str) -> tuple[int, list[str]]:
+        response = client.request(method, path)
+        return response.status, response.headers.getlist("x-group")
+
+    assert groups("GET", "/a/b") == (200, ["inner", "outer"])
+    assert groups("POST", "/a/b") == (200, ["outer"])
+    assert groups("DELETE", "/a/c") == (405, ["inner", "outer"])
+    assert groups("OPTIONS", "/a/c") == (204, ["inner", "outer"])
+    assert groups("DELETE", "/a/b") == (405, [])
+    assert groups("GET", "/a/socket/x") == (426, ["inner", "outer"])
+    assert groups("GET", "/a/") == (404, [])
 
 
 def test_cors_for_anybody(app: Fuego, client: TestClient) -> None:
@@ -278,6 +327,46 @@ def test_security_headers(app: Fuego, client: TestClient) -> None:
     assert "strict-transport-security" not in headers
     secure = TestClient(app, client.protocol, scheme="https").get("/").headers
     assert secure["strict-transport-security"] == "max-age=60"
+
+
+class Forbidden(HTMLParser):
+    """What a browser does not take from a page under `default-src 'self'`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        if tag == "style" or (tag == "script" and "src" not in given):
+            self.found.append(tag)
+        self.found += [name for name in given if name == "style" or name.startswith("on")]
+        addresses = [given.get(name) or "" for name in ("src", "href")]
+        self.found += [address for address in addresses if ":" in address or "//" in address]
+
+
+def forbidden(page: str) -> list[str]:
+    parser = Forbidden()
+    parser.feed(page)
+    return parser.found
+
+
+def test_our_own_pages_keep_to_the_policy(app: Fuego, client: TestClient) -> None:
+    app.middleware(security_headers())
+    app.get("/broken")(lambda request: [][1])
+    for debug in (False, True):
+        app._core.debug = debug
+        for path in ("/none", "/broken"):
+            response = client.get(path, headers={"Accept": "text/html"})
+            assert "unsafe" not in response.headers["content-security-policy"]
+            assert "<h1>" in response.text
+            assert forbidden(response.text) == []
+    assert forbidden("<style></style><p style='' onclick=''><script></script>") == [
+        *("style", "style", "onclick", "script")
+    ]
+    assert forbidden("<img src='data:x'><a href='//x'><script src='/x'></script>") == [
+        *("data:x", "//x")
+    ]
 
 
 def test_a_level_may_be_an_iterator_of_its_own(app: Fuego, client: TestClient) -> None:

@@ -68,7 +68,7 @@ def test_mounted(client: TestClient, app: Fuego, kind: str, size: int) -> None:
     assert client.get("/g/sub/").text == "GET /g/sub /  None "
     assert client.get("/g/sub/own").text == "own"
     assert client.get("/g/subway").status == 404
-    assert client.request("HEAD", "/g/sub/x").body == b""
+    assert client.head("/g/sub/x").body == b""
 
 
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])

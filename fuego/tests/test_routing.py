@@ -53,7 +53,7 @@ def test_404(app: Fuego, client: TestClient, target: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
 def test_each_method_has_a_decorator(app: Fuego, client: TestClient, method: str) -> None:
     getattr(app, method.lower())("/")(named(method))
-    response = client.request(method, "/")
+    response = getattr(client, method.lower())("/")
     assert response.status == 200
     assert response.headers["content-length"] == str(len(method))
     assert response.text == ("" if method == "HEAD" else method)
@@ -67,11 +67,11 @@ def test_one_handler_for_several_methods(app: Fuego, client: TestClient) -> None
 
 def test_head_and_options_come_by_themselves(app: Fuego, client: TestClient) -> None:
     app.get("/")(named("root"))
-    head = client.request("HEAD", "/")
+    head = client.head("/")
     assert (head.status, head.body, head.headers["content-length"]) == (200, b"", "4")
-    options = client.request("OPTIONS", "/")
+    options = client.options("/")
     assert (options.status, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
-    assert client.request("OPTIONS", "/none").status == 404
+    assert client.options("/none").status == 404
 
 
 def test_405_allows_what_any_route_of_the_path_does(app: Fuego, client: TestClient) -> None:
@@ -83,8 +83,8 @@ def test_405_allows_what_any_route_of_the_path_does(app: Fuego, client: TestClie
     assert client.get("/items/1").headers["allow"] == "DELETE, OPTIONS, PUT"
     assert client.request("BREW", "/items/1").status == 405
     # A narrower route of another method does not hide the one that serves this method.
-    assert client.request("DELETE", "/items/new").text == "delete {'name': 'new'}"
-    assert client.request("DELETE", "/items/1").text == "delete {'name': '1'}"
+    assert client.delete("/items/new").text == "delete {'name': 'new'}"
+    assert client.delete("/items/1").text == "delete {'name': '1'}"
 
 
 def test_names_may_differ_between_methods(app: Fuego, client: TestClient) -> None:

@@ -73,13 +73,13 @@ def test_streams(client: TestClient, kind: str) -> None:
         False,
     )
     assert kind in closed
-    assert client.request("HEAD", f"/{kind}/5").body == b""
+    assert client.head(f"/{kind}/5").body == b""
 
 
 def test_streams_of_any_iterable(client: TestClient) -> None:
     assert client.get("/list").body == b"ab"
     assert client.get("/counting").body == b"xxx"
-    assert client.request("HEAD", "/counting").body == b""
+    assert client.head("/counting").body == b""
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -179,3 +179,19 @@ def test_keep_alive(app: Fuego, client: TestClient, kind: str) -> None:
     # One who leaves while nothing happens is noticed, and the source closed.
     assert len(client.get("/events", chunks=2).chunks) >= 2
     assert closed == ["slow", "slow"]
+
+
+def test_events_end_with_the_server(app: Fuego, client: TestClient) -> None:
+    async def events() -> AsyncIterator[str]:
+        try:
+            yield "first"
+            app._core.lifecycle.begin_stop()
+            app._core.lifecycle.begin_stop()
+            await asyncio.sleep(60)
+        finally:
+            closed.append("events")
+
+    app.get("/events")(lambda request: EventStream(events()))
+    assert client.get("/events").text == "data: first\n\n"
+    assert closed == ["events"]
+    assert client.get("/events").text == ""

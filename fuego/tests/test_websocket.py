@@ -6,8 +6,7 @@ import pytest
 
 from fuego import Fuego, HTTPError, Request, WebSocket, WebSocketClosedError
 from fuego.middleware import trusted_hosts
-from fuego.testing import TestClient
-from fuego.testing_socket import ClosedSocketError, RefusedSocketError
+from fuego.testing import ClosedSocketError, RefusedSocketError, TestClient
 
 
 @pytest.fixture

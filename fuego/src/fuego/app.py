@@ -52,6 +52,11 @@ class Fuego(Registry):
         """Whether an error's trace is shown to the client. `run` sets it; nothing else does."""
         return self._core.debug
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the server was told to end: for what else would go on for long."""
+        return self._core.lifecycle.stopping
+
     def converter(
         self,
         name: str,

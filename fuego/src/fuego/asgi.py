@@ -50,11 +50,13 @@ class ASGIRequest(Request):
             for name, value in self.scope["headers"]
         ]
 
-    def _query_string(self) -> str:
+    @property
+    def query_string(self) -> str:
         query: bytes = self.scope.get("query_string", b"")
         return query.decode(errors="replace")
 
-    def _raw_path(self) -> str:
+    @property
+    def raw_path(self) -> str:
         from urllib.parse import quote
 
         raw: bytes | None = self.scope.get("raw_path")

@@ -1,5 +1,6 @@
 """Bodies: bounded, in memory while they are small, then in a file."""
 
+from collections.abc import Iterator
 from typing import IO
 
 from .errors import HTTPError
@@ -26,6 +27,15 @@ def announced_length(headers: Headers, limit: int) -> int | None:
     if len(text) > 18 or int(text) > limit:
         raise too_large(limit)
     return int(text)
+
+
+def chunks_of(content: Content) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+        return
+    content.seek(0)
+    while chunk := content.read(CHUNK):
+        yield chunk
 
 
 class Collector:

@@ -15,7 +15,7 @@ from .lifecycle import Lifecycle
 from .modes import Mode
 from .request import Request
 from .response import Response, as_response
-from .routing import Endpoint, Found, Router, is_async
+from .routing import Endpoint, Found, MethodError, Router, is_async
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -80,15 +80,25 @@ class Core:
                 if mode.on_loop:
                     result = await result
             response = as_response(result)
-            return await self.finish(request, mode, response) if response.negotiates else response
+            if response.negotiates:
+                response.negotiate(request)
+            return response
         except ClientDisconnectedError:
             raise
+        except MethodError as error:
+            if error.chain is None:
+                return await self.answer_for(request, mode, error)
+            request.state["fuego.found"] = error
+            return await error.chain(request, mode)
         except Exception as error:
             return await self.answer_for(request, mode, error)
 
     def route_found(self, request: Request, mode: Mode) -> Coroutine[Any, Any, Response]:
         """The innermost level of a group's middleware."""
-        return self.route(request, mode, request.state.pop("fuego.found"))
+        found = request.state.pop("fuego.found")
+        if isinstance(found, MethodError):
+            return self.answer_for(request, mode, found)
+        return self.route(request, mode, found)
 
     async def _take_body(self, request: Request, mode: Mode, endpoint: Endpoint) -> None:
         if endpoint.streams:
@@ -99,13 +109,8 @@ class Core:
         limit = self.max_body if endpoint.max_body is None else endpoint.max_body
         request.content = await mode.call(request.read, request.reads_async, limit)
         request.unfinished = type(request.content) is not bytes
-
-    async def finish(self, request: Request, mode: Mode, result: object) -> Response:
-        """What a handler returned, as a response. A file looks at the request first."""
-        response = as_response(result)
-        if response.negotiates:
-            await mode.call(response.negotiate, False, request)
-        return response
+        if request.unfinished and endpoint.is_async and endpoint.forms:
+            await mode.call(request.parse_ahead, False)
 
     async def answer_for(self, request: Request, mode: Mode, error: Exception) -> Response:
         """By the handler registered for the error, else the client learns what an HTTPError
@@ -120,7 +125,7 @@ class Core:
                 return await self._answer(request, error)
             handler, handler_is_async = found
             result = await mode.call(handler, handler_is_async, request, error)
-            return await self.finish(request, mode, result)
+            return _finished(request, result)
         except Exception as failure:  # a status or header that cannot be sent, or a broken handler
             self.log_error(request, failure)
             return await self._answer(request, failure)
@@ -158,13 +163,21 @@ class Core:
 
         async def level(request: Request, mode: Mode) -> Response:
             try:
-                return await self.finish(request, mode, await run(request, mode))
+                return _finished(request, await run(request, mode))
             except ClientDisconnectedError:
                 raise
             except Exception as error:
                 return await self.answer_for(request, mode, error)
 
         return level
+
+
+def _finished(request: Request, result: object) -> Response:
+    """What a handler returned, as a response. A file looks at the request first."""
+    response = as_response(result)
+    if response.negotiates:
+        response.negotiate(request)
+    return response
 
 
 async def _running_loop() -> "AbstractEventLoop":

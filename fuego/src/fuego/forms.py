@@ -1,11 +1,10 @@
 """Forms: fields, and files that go to disk past a limit."""
 
 import tempfile
-from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
-from .body import CHUNK, SPOOL
+from .body import SPOOL, chunks_of
 from .errors import HTTPError, MissingExtraError
 from .multidict import MultiDict
 
@@ -99,7 +98,7 @@ def _multipart(request: "Request") -> Form:
             raise HTTPError(400, "the form has no boundary")
         with multipart.PushMultipartParser(boundary, max_segment_count=MAX_FIELDS) as parser:
             reader = _Reader(fields, files)
-            for chunk in _chunks(request):
+            for chunk in chunks_of(request.content):
                 for event in parser.parse(chunk):
                     reader.take(event)
     except multipart.MultipartError as error:
@@ -155,16 +154,6 @@ class _Reader:
             self._fields.append((self._segment.name, self._value.decode()))
         except UnicodeDecodeError:
             raise HTTPError(400, f"field {self._segment.name!r} is not UTF-8") from None
-
-
-def _chunks(request: "Request") -> Iterator[bytes]:
-    content = request.content
-    if isinstance(content, bytes):
-        yield content
-        return
-    content.seek(0)
-    while chunk := content.read(CHUNK):
-        yield chunk
 
 
 def _close(files: list[Upload]) -> None:

@@ -3,7 +3,8 @@
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .modes import IN_THREAD, ON_LOOP, Mode, drive
 
 if TYPE_CHECKING:
-    from asyncio import Task
+    from asyncio import Future, Task
 
     from .request import Request
 
@@ -24,35 +25,69 @@ class Lifecycle:
     """ASGI servers tell of startup and shutdown. Under WSGI the first request and the end of the
     process stand for them."""
 
-    __slots__ = ("_lock", "_tasks", "shutdown_hooks", "started", "startup_hooks", "stopping")
+    __slots__ = (
+        "_lock",
+        "_tasks",
+        "_waiting",
+        "ended",
+        "shutdown_hooks",
+        "started",
+        "startup_hooks",
+        "stopping",
+    )
 
     def __init__(self) -> None:
         self.startup_hooks: list[Hook] = []
         self.shutdown_hooks: list[Hook] = []
         self.started = False
         self.stopping = False
+        self.ended = False
         self._lock = threading.Lock()
         self._tasks: set[Task[None]] = set()
+        self._waiting: set[Future[None]] = set()
 
     async def start(self, mode: Mode) -> None:
-        self.stopping = False
+        if self.ended:  # not where the signal came before the first request
+            self.stopping = self.ended = False
         watch_sigterm(self)
         await _call_all(mode, self.startup_hooks)
         self.started = True
 
     async def stop(self, mode: Mode) -> None:
         """Waits for background tasks, then calls the hooks, the last registered first."""
-        self.stopping = True
-        self.started = False
+        self.begin_stop()
+        self.started, self.ended = False, True
         await mode.call(self._finish_tasks, True)
         await _call_all(mode, reversed(self.shutdown_hooks))
 
-    def start_in_thread(self) -> None:
-        """Once, however many requests come first together; a failure is tried again."""
+    def begin_stop(self) -> None:
+        """In any thread, and within a handler of signals."""
+        self.stopping = True
+        for future in tuple(self._waiting):
+            with suppress(RuntimeError):  # its loop is closed
+                future.get_loop().call_soon_threadsafe(_settle, future)
+
+    @contextmanager
+    def awaited_stop(self) -> "Iterator[Future[None]]":
+        """Done once the app is to stop."""
+        import asyncio
+
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        if self.stopping:
+            _settle(future)
+        try:
+            yield future
+        finally:
+            self._waiting.discard(future)
+
+    def start_in_thread(self, again: bool = False) -> None:
+        """Once, however many requests come first together; a failure is tried again. A request
+        that comes after the end finds it ended, unless `again`."""
         import atexit
 
         with self._lock:
-            if not self.started:
+            if not self.started and (again or not self.ended):
                 drive(self.start(IN_THREAD))
                 atexit.register(self.stop_in_thread)
 
@@ -78,6 +113,11 @@ class Lifecycle:
             await asyncio.wait(self._tasks)
 
 
+def _settle(future: "Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 async def _run_tasks(request: "Request") -> None:
     from .routing import is_async
 
@@ -97,8 +137,9 @@ async def _call_all(mode: Mode, hooks: Iterable[Hook]) -> None:
 
 
 def watch_sigterm(lifecycle: Lifecycle) -> None:
-    """Readiness ends when the server is told to end, before it closes its last connection: we
-    listen along. Where nobody handles the signal it ends the process, and we leave it alone."""
+    """Servers tell of the end once the last connection is closed; readiness and event streams end
+    before, with the signal: we listen along. Where nobody handles it, it ends the process, and we
+    leave it alone."""
     if threading.current_thread() is not threading.main_thread():
         return
     before = signal.getsignal(signal.SIGTERM)
@@ -115,7 +156,7 @@ class _Listening:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         for lifecycle in self.lifecycles:
-            lifecycle.stopping = True
+            lifecycle.begin_stop()
         self.before(number, frame)
 
 

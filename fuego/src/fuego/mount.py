@@ -3,10 +3,11 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .asgi import ASGIApp, ASGIRequest, Message, Scope
-from .body import CHUNK
+from .body import Content, chunks_of
 from .headers import Pair
 from .modes import ON_LOOP
 from .request import Request
@@ -41,116 +42,101 @@ def mount(registry: "Registry", prefix: str, app: Any) -> None:
     for path in (prefix, f"{prefix}/", f"{prefix}/{{rest:path}}"):
         for methods, handler in handlers.items():
             if path:
-                registry._add(path, methods, handler, f"mount {root}")
+                registry._add(path, methods, handler, f"mount {root}", forms=False)
 
 
 def _share_lifecycle(registry: "Registry", app: Any) -> None:
     """The mounted app starts and stops with ours, and never by itself."""
     ours, theirs = registry._core.lifecycle, app._core.lifecycle
 
-    async def start() -> None:
-        await theirs.start(ON_LOOP)
-
-    async def stop() -> None:
-        await theirs.stop(ON_LOOP)
-
-    ours.startup_hooks.append(start)
-    ours.shutdown_hooks.append(stop)
+    ours.startup_hooks.append(partial(theirs.start, ON_LOOP))
+    ours.shutdown_hooks.append(partial(theirs.stop, ON_LOOP))
 
 
 def _wsgi_handler(app: WSGIApp, root: str) -> Callable[..., Response]:
     def call(request: Request, rest: str = "") -> Response:
-        environ = _environ(request, root)
-        started: list[tuple[str, list[Pair]]] = []
-        written: list[bytes] = []
-
-        def start_response(status: str, headers: list[Pair], exc_info: Any = None) -> Any:
-            started[:] = [(status, headers)]
-            return written.append
-
-        chunks = app(environ, start_response)
-        body = _begun(chunks, started, written)
-        [(status, headers)] = started
-        return _response(int(status[:3]), headers, body)
+        answer = _wsgi_answer(app, _environ(request, root))
+        status, headers = next(answer)
+        return _response(int(status[:3]), headers, answer)
 
     return call
 
 
-def _begun(chunks: Iterable[bytes], started: list[Any], written: list[bytes]) -> Iterable[bytes]:
-    """The first chunk is taken at once: only then a generator has called start_response."""
-    iterator = iter(chunks)
-    first: list[bytes] = []
-    while not started:
-        chunk = next(iterator, None)
-        if chunk is None:
-            break
-        first.append(chunk)
-    if not started:
-        raise RuntimeError("the mounted app did not call start_response")
-    return _Begun(chunks, [*written, *first], iterator)
+def _wsgi_answer(app: WSGIApp, environ: Environ) -> Iterator[Any]:
+    """The status with the headers, then the body. A generator, as which many an app is written,
+    calls start_response with its first chunk."""
+    started: list[tuple[str, list[Pair]]] = []
+    begun: list[bytes] = []
 
+    def start_response(status: str, headers: list[Pair], exc_info: Any = None) -> Any:
+        started[:] = [(status, headers)]
+        return begun.append
 
-class _Begun:
-    def __init__(self, source: Any, first: list[bytes], rest: Iterator[bytes]) -> None:
-        self._source = source
-        self._first = first
-        self._rest = rest
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._first
-        yield from self._rest
-
-    def close(self) -> None:
-        close = getattr(self._source, "close", None)
+    chunks = app(environ, start_response)
+    try:
+        iterator = iter(chunks)
+        while not started:
+            chunk = next(iterator, None)
+            if chunk is None:
+                raise RuntimeError("the mounted app did not call start_response")
+            begun.append(chunk)
+        yield started[0]
+        yield from begun
+        yield from iterator
+    finally:
+        close = getattr(chunks, "close", None)
         if close is not None:
             close()
 
 
 def _asgi_handler(app: ASGIApp, root: str) -> Callable[..., Any]:
     async def call(request: Request, rest: str = "") -> Response:
-        messages: asyncio.Queue[Message] = asyncio.Queue(maxsize=1)
-        body = _messages_of(request)
-        gone = asyncio.Event()
-
-        async def receive() -> Message:
-            message = next(body, None)
-            if message is not None:
-                return message
-            await gone.wait()
-            return {"type": "http.disconnect"}
-
-        task = asyncio.ensure_future(app(_scope(request, root), receive, messages.put))
-
-        async def following() -> Message | None:
-            """None once the app has ended without another message."""
-            getting = asyncio.ensure_future(messages.get())
-            await asyncio.wait({getting, task}, return_when=asyncio.FIRST_COMPLETED)
-            if not getting.done() and messages.empty():
-                getting.cancel()
-                await task  # its exception is ours
-                return None
-            return await getting
-
-        async def chunks() -> AsyncIterator[bytes]:
-            try:
-                while (message := await following()) is not None:
-                    yield message.get("body", b"")
-                    if not message.get("more_body", False):
-                        break
-            finally:
-                gone.set()
-                await asyncio.wait({task}, timeout=1)
-                task.cancel()
-
-        start = await following()
-        if start is None:
-            raise RuntimeError("the mounted app sent no response")
+        answer = _asgi_answer(app, _scope(request, root), _messages_of(request.content))
+        start = await anext(answer)
         headers = [
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]
         ]
-        return _response(start["status"], headers, chunks())
+        return _response(start["status"], headers, answer)
 
     return call
+
+
+async def _asgi_answer(app: ASGIApp, scope: Scope, body: Iterator[Message]) -> AsyncIterator[Any]:
+    """The first message, then the body."""
+    messages: asyncio.Queue[Message] = asyncio.Queue(maxsize=1)
+    gone = asyncio.Event()
+
+    async def receive() -> Message:
+        message = next(body, None)
+        if message is not None:
+            return message
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def following() -> Message | None:
+        """None once the app has ended without another message."""
+        getting = asyncio.ensure_future(messages.get())
+        await asyncio.wait({getting, task}, return_when=asyncio.FIRST_COMPLETED)
+        if not getting.done() and messages.empty():
+            getting.cancel()
+            await task  # its exception is ours
+            return None
+        return await getting
+
+    task = asyncio.ensure_future(app(scope, receive, messages.put))
+    try:
+        start = await following()
+        if start is None:
+            raise RuntimeError("the mounted app sent no response")
+        yield start
+        while (message := await following()) is not None:
+            yield message.get("body", b"")
+            if not message.get("more_body", False):
+                return
+    finally:
+        gone.set()
+        await asyncio.wait({task}, timeout=1)
+        task.cancel()
 
 
 def _socket_handler(app: ASGIApp, root: str) -> Callable[..., Any]:
@@ -256,12 +242,9 @@ def _shifted(scope: Scope, root: str) -> Scope:
     return {**scope, "root_path": before + root, "path": path}
 
 
-def _messages_of(request: Request) -> Iterator[Message]:
-    content = request.content
-    if isinstance(content, bytes):
-        yield {"type": "http.request", "body": content, "more_body": False}
-        return
-    content.seek(0)
-    while chunk := content.read(CHUNK):
-        yield {"type": "http.request", "body": chunk, "more_body": True}
-    yield {"type": "http.request", "body": b"", "more_body": False}
+def _messages_of(content: Content) -> Iterator[Message]:
+    small = isinstance(content, bytes)
+    for chunk in chunks_of(content):
+        yield {"type": "http.request", "body": chunk, "more_body": not small}
+    if not small:
+        yield {"type": "http.request", "body": b"", "more_body": False}

@@ -6,12 +6,13 @@ from .errors import HTTPError, phrase
 from .request import Request
 from .response import HTMLResponse, JSONResponse, Response
 
+# Without a style: any content policy may stand beside it.
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
 <title>{title}</title>
-<style>body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 4rem auto; max-width: 60rem;
-padding: 0 1rem }} pre {{ background: #f4f4f4; overflow: auto; padding: 1rem }}</style>
 <h1>{title}</h1>
 {content}
 </html>

@@ -69,6 +69,7 @@ class Registry:
         name: str | None = None,
         stream: bool = False,
         max_body: int | None = None,
+        forms: bool = True,
     ) -> None:
         pattern = parse(self._prefix + path, self._converters)
         endpoint = Endpoint(
@@ -78,6 +79,7 @@ class Registry:
             name or str(getattr(handler, "__name__", type(handler).__name__)),
             stream,
             max_body,
+            forms,
         )
         if self._middleware:
             chain = self._core.route_found

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from . import cookies
 from .body import Content
-from .errors import HTTPError
+from .errors import HTTPError, MissingExtraError
 from .headers import Headers
 from .multidict import MultiDict
 
@@ -50,15 +50,10 @@ class Request:
     _cookies: dict[str, str] | None = None
     _id: str | None = None
     _form: "Form | None" = None
+    _form_error: HTTPError | None = None
     _state: dict[str, Any] | None = None
 
     def _read_headers(self) -> list[tuple[str, str]]:
-        raise NotImplementedError
-
-    def _query_string(self) -> str:
-        raise NotImplementedError
-
-    def _raw_path(self) -> str:
         raise NotImplementedError
 
     def _peer(self) -> str | None:
@@ -116,18 +111,18 @@ class Request:
     @property
     def raw_path(self) -> str:
         """As the client sent it, percent-encoded, where the server tells; else encoded anew."""
-        return self._raw_path()
+        raise NotImplementedError
 
     @property
     def query_string(self) -> str:
-        return self._query_string()
+        raise NotImplementedError
 
     @property
     def query(self) -> MultiDict:
         if self._query is None:
             try:
                 pairs = parse_qsl(
-                    self._query_string(),
+                    self.query_string,
                     keep_blank_values=True,
                     max_num_fields=_MAX_QUERY_FIELDS,
                 )
@@ -189,9 +184,22 @@ class Request:
         if self._form is None:
             from .forms import parse
 
+            if self._form_error is not None:
+                raise self._form_error
             self._form = parse(self)
             self.unfinished = True
         return self._form
+
+    def parse_ahead(self) -> None:
+        """The form of a large body, in a thread: an async handler would hold up its loop. An error
+        is for the handler, if it asks for the form."""
+        if self.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            try:
+                self.form()
+            except HTTPError as error:
+                self._form_error = error
+            except MissingExtraError:
+                return
 
     def url_for(self, name: str, /, **values: Any) -> str:
         return self.core.app.url_for(name, **values)

@@ -53,7 +53,8 @@ class Response:
         return f"<{type(self).__name__} {self.status}>"
 
     def negotiate(self, request: "Request") -> None:
-        """Called with the request before middleware sees the response, where `negotiates`."""
+        """Called with the request before middleware sees the response, where `negotiates`. It
+        must not wait, and may be called more than once."""
 
     @property
     def headers(self) -> ResponseHeaders:

@@ -22,8 +22,9 @@ WEBSOCKET = "(WEBSOCKET)"  # stands among the methods of a route; no client can 
 
 @dataclass(slots=True, eq=False)
 class Endpoint:
-    """A handler and how it is to be called. `names` are its parameters on this route; `chain`
-    is the handler within the middleware of its groups, None where there is none."""
+    """A handler and how it is to be called. `names` are its parameters on this route; `forms` is
+    whether it may ask for a form; `chain` is the handler within the middleware of its groups,
+    None where there is none."""
 
     handler: Handler
     names: tuple[str, ...]
@@ -31,10 +32,21 @@ class Endpoint:
     name: str = ""
     streams: bool = False
     max_body: int | None = None
+    forms: bool = True
     chain: "Level | None" = None
 
 
 Found = tuple[Endpoint, dict[str, Any]]
+
+
+class MethodError(HTTPError):
+    """A path is there, and not for this method. `chain` is the middleware of its groups."""
+
+    def __init__(
+        self, chain: "Level | None", status: int, detail: str | None, headers: dict[str, str]
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.chain = chain
 
 
 @dataclass(slots=True, eq=False)
@@ -109,7 +121,7 @@ class Router:
                 self._literal[pattern.path] = route
 
     def find(self, method: str, path: str) -> Found:
-        """Raises HTTPError: 404, or 405 with what the path does allow."""
+        """Raises HTTPError 404, or MethodError with what the path does allow."""
         literal = self._literal.get(path)
         if literal is not None:
             endpoint = literal.endpoint(method)
@@ -131,28 +143,25 @@ class Router:
         return endpoint, dict(zip(endpoint.names, values))  # noqa: B905 - strict costs
 
     def _missing(self, path: str) -> HTTPError:
-        methods = self.methods(path)
-        if not methods:
+        seen: list[Route] = []
+        _search(self._root, path, "", seen)
+        if not seen:
             return HTTPError(404)
+        methods = {method for route in seen for method in route.endpoints}
+        chain = next(iter(seen[0].endpoints.values())).chain
         if methods == {WEBSOCKET}:
-            return HTTPError(426, "this is a WebSocket", {"Upgrade": "websocket"})
+            return MethodError(chain, 426, "this is a WebSocket", {"Upgrade": "websocket"})
         allowed = (methods - {WEBSOCKET}) | {"OPTIONS"}
         if "GET" in allowed:
             allowed.add("HEAD")
-        return HTTPError(405, headers={"Allow": ", ".join(sorted(allowed))})
-
-    def methods(self, path: str) -> set[str]:
-        """Those that any route of a path registers; none where nothing is there."""
-        methods: set[str] = set()
-        _search(self._root, path, "", methods)
-        return methods
+        return MethodError(chain, 405, None, {"Allow": ", ".join(sorted(allowed))})
 
 
 def _search(
-    root: Node, path: str, method: str, seen: set[str] | None = None
+    root: Node, path: str, method: str, seen: list[Route] | None = None
 ) -> tuple[Endpoint, tuple[Any, ...]] | None:
     """The best endpoint for a method, with the values of its parameters. `seen` collects the
-    methods of the routes that match and lack this one."""
+    routes that match and lack the method, the best first."""
     parts = path.split("/")
     end = len(parts)
     node, at, values = root, 1, ()
@@ -170,7 +179,7 @@ def _search(
                 continue
         elif node.route is not None:
             if seen is not None:
-                seen.update(node.route.endpoints)
+                seen.append(node.route)
             endpoint = node.route.endpoint(method)
             if endpoint is not None:
                 return endpoint, values

@@ -11,11 +11,15 @@ from collections.abc import (
     Iterator,
 )
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .headers import HeaderInput
+from .lifecycle import Lifecycle
 from .modes import in_pool
 from .response import Response
+
+if TYPE_CHECKING:
+    from .request import Request
 
 Chunk = bytes | str
 Chunks = Iterable[Chunk] | AsyncIterable[Chunk]
@@ -109,11 +113,12 @@ class EventStream(StreamResponse):
 
     After `keep_alive` seconds without one a comment is sent, so that no proxy ends the
     connection and a client that left is noticed. `retry`, in milliseconds, tells the client
-    when to come back.
+    when to come back. The stream ends when the server is told to.
     """
 
-    __slots__ = ()
+    __slots__ = ("_events", "_keep_alive", "_retry")
     content_type = "text/event-stream"
+    negotiates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -123,14 +128,19 @@ class EventStream(StreamResponse):
         retry: int | None = None,
         headers: HeaderInput = (),
     ) -> None:
-        super().__init__(_event_chunks(events, keep_alive, retry), 200, headers)
+        super().__init__((), 200, headers)
+        self._events, self._keep_alive, self._retry = events, keep_alive, retry
         if "cache-control" not in self.headers:
             self.headers["cache-control"] = "no-store"
         self.headers["x-accel-buffering"] = "no"  # nginx would hold events back
 
+    def negotiate(self, request: "Request") -> None:
+        lifecycle = request.core.lifecycle
+        self.chunks = _event_chunks(self._events, self._keep_alive, self._retry, lifecycle)
+
 
 async def _event_chunks(
-    events: Events, keep_alive: float, retry: int | None
+    events: Events, keep_alive: float, retry: int | None, lifecycle: Lifecycle
 ) -> AsyncIterator[bytes]:
     import asyncio
 
@@ -138,22 +148,25 @@ async def _event_chunks(
         yield f"retry: {retry}\n\n".encode()
     iterator = as_async(events)
     waiting: asyncio.Task[Any] | None = None
-    try:
-        while True:
-            waiting = waiting or asyncio.ensure_future(_anext(iterator))
-            done, _ = await asyncio.wait({waiting}, timeout=keep_alive)
-            if not done:
-                yield b": keep-alive\n\n"
-                continue
-            event, waiting = waiting.result(), None
-            if event is _END:
-                return
-            yield _event(event).encode()
-    finally:
-        if waiting is not None:
-            waiting.cancel()
-            await asyncio.wait({waiting})
-        await iterator.aclose()
+    with lifecycle.awaited_stop() as stop:
+        try:
+            while not stop.done():
+                waiting = waiting or asyncio.ensure_future(_anext(iterator))
+                await asyncio.wait(
+                    {waiting, stop}, timeout=keep_alive, return_when=asyncio.FIRST_COMPLETED
+                )
+                if waiting.done():
+                    event, waiting = waiting.result(), None
+                    if event is _END:
+                        return
+                    yield _event(event).encode()
+                elif not stop.done():
+                    yield b": keep-alive\n\n"
+        finally:
+            if waiting is not None:
+                waiting.cancel()
+                await asyncio.wait({waiting})
+            await iterator.aclose()
 
 
 def _event(value: Event | str | dict[str, Any]) -> Event:

@@ -5,6 +5,7 @@ import io
 import json as json_module
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes, urlencode
 from wsgiref.validate import validator
@@ -14,10 +15,12 @@ from .app import Fuego
 from .asgi import Message, Scope
 from .headers import Headers
 from .loop import SHARED
-from .modes import IN_THREAD, ON_LOOP, drive
+from .modes import ON_LOOP
 from .testing_form import File, multipart
-from .testing_socket import TestSocket
+from .testing_socket import ClosedSocketError, RefusedSocketError, TestSocket
 from .wsgi import Environ, StartResponse
+
+__all__ = ["ClosedSocketError", "RefusedSocketError", "TestClient", "TestResponse", "TestSocket"]
 
 Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -69,7 +72,7 @@ class TestClient:
     def __enter__(self) -> "TestClient":
         lifecycle = self.app._core.lifecycle
         if self.protocol == "wsgi":
-            lifecycle.start_in_thread()
+            lifecycle.start_in_thread(again=True)
         else:
             SHARED.run(lifecycle.start(ON_LOOP))
         return self
@@ -77,7 +80,7 @@ class TestClient:
     def __exit__(self, *_: object) -> None:
         lifecycle = self.app._core.lifecycle
         if self.protocol == "wsgi":
-            drive(lifecycle.stop(IN_THREAD))
+            lifecycle.stop_in_thread()
         else:
             SHARED.run(lifecycle.stop(ON_LOOP))
 
@@ -86,6 +89,21 @@ class TestClient:
 
     def post(self, target: str, **options: Any) -> TestResponse:
         return self.request("POST", target, **options)
+
+    def put(self, target: str, **options: Any) -> TestResponse:
+        return self.request("PUT", target, **options)
+
+    def patch(self, target: str, **options: Any) -> TestResponse:
+        return self.request("PATCH", target, **options)
+
+    def delete(self, target: str, **options: Any) -> TestResponse:
+        return self.request("DELETE", target, **options)
+
+    def head(self, target: str, **options: Any) -> TestResponse:
+        return self.request("HEAD", target, **options)
+
+    def options(self, target: str, **options: Any) -> TestResponse:
+        return self.request("OPTIONS", target, **options)
 
     def request(
         self,
@@ -101,7 +119,6 @@ class TestClient:
     ) -> TestResponse:
         """`target` is the path as a client sends it: percent-encoded, with the query. The client
         leaves after `chunks` parts of the body, which ends a stream that has no end."""
-        pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
         kind = None
         if json is not None:
             body, kind = json_module.dumps(json).encode(), "application/json"
@@ -109,9 +126,8 @@ class TestClient:
             body, kind = multipart(form or {}, files)
         elif form is not None:
             body, kind = urlencode(form).encode(), "application/x-www-form-urlencoded"
-        pairs = self._completed(pairs, body, kind)
-        send = self._wsgi if self.protocol == "wsgi" else self._asgi
-        response = send(method, target, pairs, body, chunks)
+        sent = Sent(method, target, self._completed(headers, body, kind), body, chunks)
+        response = self._wsgi(sent) if self.protocol == "wsgi" else self._asgi(sent)
         self._keep_cookies(response)
         return response
 
@@ -120,19 +136,16 @@ class TestClient:
     ) -> TestSocket:
         """Use it in a `with`: the handshake is its beginning, and a refusal a
         `RefusedSocketError`."""
-        pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
-        scope = self._scope("websocket", target, self._completed(pairs, b"", None))
         scope = {
-            **scope,
+            **self._scope("websocket", target, self._completed(headers, b"", None)),
             "scheme": "wss" if self.scheme == "https" else "ws",
             "subprotocols": list(subprotocols),
             "extensions": {"websocket.http.response": {}},
         }
         return TestSocket(self.app.asgi, scope)
 
-    def _completed(
-        self, pairs: list[tuple[str, str]], body: bytes, kind: str | None
-    ) -> list[tuple[str, str]]:
+    def _completed(self, given: Pairs, body: bytes, kind: str | None) -> list[tuple[str, str]]:
+        pairs = list(given.items() if isinstance(given, Mapping) else given)
         names = {name.lower() for name, _ in pairs}
         if kind is not None and "content-type" not in names:
             pairs.append(("content-type", kind))
@@ -153,35 +166,28 @@ class TestClient:
                 if gone:
                     del self.cookies[name]
 
-    def _wsgi(
-        self,
-        method: str,
-        target: str,
-        headers: list[tuple[str, str]],
-        body: bytes,
-        limit: int | None,
-    ) -> TestResponse:
-        path, _, query = target.partition("?")
+    def _wsgi(self, sent: "Sent") -> TestResponse:
+        path, _, query = sent.target.partition("?")
         environ: dict[str, Any] = {
-            "REQUEST_METHOD": method,
+            "REQUEST_METHOD": sent.method,
             "SCRIPT_NAME": "",
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
             "QUERY_STRING": query,
-            "REQUEST_URI": target,
+            "REQUEST_URI": sent.target,
             "SERVER_NAME": "testserver",
             "SERVER_PORT": "80",
             "SERVER_PROTOCOL": "HTTP/1.1",
             "REMOTE_ADDR": self.client,
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": self.scheme,
-            "wsgi.input": io.BytesIO(body),
+            "wsgi.input": io.BytesIO(sent.body),
             "wsgi.input_terminated": True,
             "wsgi.errors": io.StringIO(),
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
         }
-        for name, value in headers:
+        for name, value in sent.headers:
             key = name.upper().replace("-", "_")
             key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
             joint = "; " if key == "HTTP_COOKIE" else ","
@@ -204,16 +210,12 @@ class TestClient:
             return self.app.wsgi({**environ, **behind}, start_response)
 
         result = validator(app)({**environ, "REQUEST_METHOD": "GET"}, start_response)
-        content: list[bytes] = []
         try:
-            for chunk in result:
-                content.append(chunk)
-                if len(content) == limit:
-                    break
+            content = list(islice(result, sent.chunks))
         finally:
             result.close()  # type: ignore[attr-defined]
-        [(status, sent)] = started
-        return TestResponse(int(status[:3]), Headers(sent), content)
+        [(status, fields)] = started
+        return TestResponse(int(status[:3]), Headers(fields), content)
 
     def _scope(self, kind: str, target: str, headers: list[tuple[str, str]]) -> Scope:
         path, _, query = target.partition("?")
@@ -233,16 +235,20 @@ class TestClient:
             "server": ("testserver", 80),
         }
 
-    def _asgi(
-        self,
-        method: str,
-        target: str,
-        headers: list[tuple[str, str]],
-        body: bytes,
-        limit: int | None,
-    ) -> TestResponse:
-        scope = {**self._scope("http", target, headers), "method": method}
-        return SHARED.run(exchange(self.app, scope, body, limit))
+    def _asgi(self, sent: "Sent") -> TestResponse:
+        scope = {**self._scope("http", sent.target, sent.headers), "method": sent.method}
+        return SHARED.run(exchange(self.app, scope, sent.body, sent.chunks))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request; the client leaves after so many `chunks` of the response."""
+
+    method: str
+    target: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    chunks: int | None
 
 
 async def exchange(app: Fuego, scope: Scope, body: bytes, limit: int | None) -> TestResponse:

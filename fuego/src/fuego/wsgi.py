@@ -50,11 +50,13 @@ class WSGIRequest(Request):
                 pairs.append((key.replace("_", "-"), environ[key]))
         return pairs
 
-    def _query_string(self) -> str:
+    @property
+    def query_string(self) -> str:
         query: str = self.environ.get("QUERY_STRING", "")
         return decoded(query)
 
-    def _raw_path(self) -> str:
+    @property
+    def raw_path(self) -> str:
         from urllib.parse import quote
 
         for key in ("RAW_URI", "REQUEST_URI"):
