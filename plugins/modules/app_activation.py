@@ -7,20 +7,33 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import activation, listening, release
+    from fuego_deploy import activation, change, health, listening, release
     from fuego_deploy.layout import App, DeployError, locked, refuse_foreign
 else:
-    from ansible.module_utils.fuego_deploy import activation, listening, release
+    from ansible.module_utils.fuego_deploy import (
+        activation,
+        change,
+        health,
+        listening,
+        release,
+    )
     from ansible.module_utils.fuego_deploy.layout import App, DeployError, locked, refuse_foreign
 
 DOCUMENTATION = r"""
 module: app_activation
-short_description: Lay out, switch to and confirm an app's release together with its settings
+short_description: Lay out, put in force and take back an app's release together with its settings
 description:
   - C(state=staged) lays out a new activation where what is wanted differs from the current one, and
     checks that the callable imports as the service would import it. It has no effect on traffic.
-  - C(state=switched) points C(current) at an activation and installs its units. Restarts nothing.
-  - C(state=confirmed) notes that the activation passed its health gate. Until then it is pending.
+  - C(state=chosen) finds the activation of a former release, with the settings of that time.
+  - C(state=hooked) runs the commands of one hook in an activation, in force or not.
+  - C(state=active) points C(current) at an activation, installs its units, restarts the service on
+    its socket, and waits until it passes the health gate. Where it does not, the task fails with
+    the last answer and the last lines of the app's journal, and the host stays switched for
+    C(undone).
+  - C(state=undone) returns to the activation that the fleet had last, proved by the gate it passed
+    then; an app that never served is taken out of force.
+  - Whatever is switched is also a line in /var/log/fuego-deploy/audit.jsonl.
 options:
   name:
     description: The app's name.
@@ -29,13 +42,62 @@ options:
   state:
     description: What to bring about.
     type: str
-    choices: [staged, switched, confirmed]
+    choices: [staged, chosen, hooked, active, undone]
     required: true
   activation:
-    description: The number to switch to or to confirm.
+    description: The number to put in force.
     type: int
+  gate:
+    description: The health gate.
+    type: dict
+    suboptions:
+      address:
+        description: The address the app listens on.
+        type: str
+        required: true
+      port:
+        description: The port it listens on.
+        type: int
+        required: true
+      path:
+        description: The path to ask for.
+        type: str
+        default: /
+      headers:
+        description: The request's headers.
+        type: dict
+        default: {}
+      status:
+        description: The statuses that count as healthy. Empty, it is any below 500.
+        type: list
+        elements: int
+        default: []
+      body:
+        description: Text that the answer has to contain.
+        type: str
+        default: ""
+      interval:
+        description: Seconds between two requests, once the first quick ones are through.
+        type: float
+        default: 1
+      deadline:
+        description: Seconds within which the app has to answer so.
+        type: int
+        default: 30
+  hooks:
+    description: Commands of the app, as lists under the names of the hooks.
+    type: dict
+    default: {}
+  hook:
+    description: The hook to run, for C(hooked).
+    type: str
+  run:
+    description: Who changes the app, for its lock and the audit log, as C(id), C(who), C(purpose).
+    type: dict
+    default: {}
   release:
-    description: The folder in releases/ that the activation is to use.
+    description:
+      - The folder in releases/ that the activation is to use; for C(chosen), the release's id.
     type: str
   env:
     description: The environment of the service, in this order.
@@ -69,11 +131,12 @@ author: fuego-deploy
 """
 
 EXAMPLES = r"""
-- name: Switch to what was staged
+- name: Put in force what was staged
   app_activation:
     name: hello
-    state: switched
+    state: active
     activation: 7
+    gate: {address: 10.1.2.21, port: 8000, path: /healthz}
 """
 
 RETURN = r"""
@@ -84,31 +147,27 @@ activation:
 pending:
   description: Whether the app has to be switched or restarted.
   type: bool
-  returned: state is staged
+  returned: state is staged or chosen
 reasons:
   description: Why it is pending, in words.
   type: list
-  returned: state is staged
+  returned: state is staged or chosen
 current:
   description: The number of the activation in force, 0 where there is none.
   type: int
-  returned: state is staged
-admitted:
-  description: Whether the activation in force has passed its health gate.
+  returned: state is staged or chosen
+uncommitted:
+  description: Whether a change is under way that the fleet has not taken as a whole.
   type: bool
-  returned: state is staged
-previous:
-  description: The number of the activation that was in force before.
-  type: int
-  returned: state is switched
-units_changed:
-  description: Whether systemd has to read unit files again.
-  type: bool
-  returned: state is switched
-socket_changed:
-  description: Whether the socket in force is not the one of the unit file.
-  type: bool
-  returned: state is switched
+  returned: state is staged or chosen
+seconds:
+  description: Step → how long it took.
+  type: dict
+  returned: state is active or undone
+hooks:
+  description: What ran, each with C(hook), C(command) and C(output).
+  type: list
+  returned: state is active
 """
 
 
@@ -145,7 +204,27 @@ def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
         "pending": bool(why),
         "reasons": why,
         "current": before.number if before else 0,
-        "admitted": before is not None and activation.is_proved(app, before.number),
+        "uncommitted": before is not None and activation.committed(app) != before.number,
+    }
+
+
+def choose(module: AnsibleModule, app: App) -> dict[str, Any]:
+    wanted = module.params["release"]
+    found, now = activation.choose(app, wanted), activation.current(app)
+    if found is None:
+        kept = ", ".join(activation.kept_releases(app)) or "none"
+        raise DeployError(
+            f"apps.{app.name}: there is no release {wanted} here to go back to; those kept, the "
+            f"newest first: {kept}"
+        )
+    why = activation.reasons_to_return(app, found)
+    return {
+        "changed": False,
+        "activation": found.number,
+        "pending": bool(why),
+        "reasons": why,
+        "current": now.number if now else 0,
+        "uncommitted": now is not None and activation.committed(app) != now.number,
     }
 
 
@@ -171,26 +250,50 @@ def difference(
     return result
 
 
-def switch(module: AnsibleModule, app: App) -> dict[str, Any]:
-    number = module.params["activation"]
-    if module.check_mode and not number:  # not laid out yet, so there is nothing to compare
-        return {"changed": True, "activation": 0, "previous": 0,
-                "units_changed": True, "socket_changed": True}  # fmt: skip
-    done = activation.switch(app, number, module.check_mode)
+def activate(module: AnsibleModule, app: App) -> dict[str, Any]:
+    given, progress = module.params, change.Progress()
+    number = given["activation"]
+    if module.check_mode:
+        return {"changed": True, "activation": number, "seconds": {}, "hooks": []}
+    gate = health.read_gate(given["gate"])
+    change.activate(app, number, gate, progress, given["run"], given["hooks"])
     return {
-        "changed": done.changed or module.check_mode,  # which skips the restart that follows
+        "changed": True,
         "activation": number,
-        "previous": done.previous or 0,
-        "units_changed": done.reload,
-        "socket_changed": done.socket,
+        "seconds": progress.seconds,
+        "hooks": progress.hooks,
     }
 
 
-def confirm(module: AnsibleModule, app: App) -> dict[str, Any]:
-    number = module.params["activation"]
+def hook(module: AnsibleModule, app: App) -> dict[str, Any]:
+    given, progress = module.params, change.Progress()
+    commands = given["hooks"].get(given["hook"], [])
+    if not module.check_mode:
+        change.run_hooks(
+            app, given["activation"], given["hook"], given["hooks"], given["run"], progress
+        )
+    return {"changed": bool(commands), "hooks": progress.hooks, "seconds": progress.seconds}
+
+
+def undo(module: AnsibleModule, app: App) -> dict[str, Any]:
+    given, progress = module.params, change.Progress()
     if module.check_mode:
-        return {"changed": not activation.is_proved(app, number), "activation": number}
-    return {"changed": activation.confirm(app, number), "activation": number}
+        return {"changed": False, "activation": 0, "seconds": {}}
+    gate = health.read_gate(given["gate"])
+    target, changed = change.undo(app, gate, progress, given["run"])
+    return {"changed": changed, "activation": target or 0, "seconds": progress.seconds}
+
+
+GATE = {
+    "address": {"type": "str", "required": True},
+    "port": {"type": "int", "required": True},
+    "path": {"type": "str", "default": "/"},
+    "headers": {"type": "dict", "default": {}},
+    "status": {"type": "list", "elements": "int", "default": []},
+    "body": {"type": "str", "default": ""},
+    "interval": {"type": "float", "default": 1.0},
+    "deadline": {"type": "int", "default": 30},
+}
 
 
 def main() -> None:
@@ -199,10 +302,14 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {
                 "type": "str",
-                "choices": ["staged", "switched", "confirmed"],
+                "choices": ["staged", "chosen", "hooked", "active", "undone"],
                 "required": True,
             },
             "activation": {"type": "int"},
+            "gate": {"type": "dict", "options": GATE},
+            "hooks": {"type": "dict", "default": {}},
+            "hook": {"type": "str"},
+            "run": {"type": "dict", "default": {}},
             "release": {"type": "str"},
             "env": {"type": "dict", "default": {}},
             "units": {"type": "dict", "default": {}},
@@ -213,13 +320,15 @@ def main() -> None:
         },
         required_if=[
             ("state", "staged", ["release", "units", "callable", "protocol"]),
-            ("state", "switched", ["activation"]),
-            ("state", "confirmed", ["activation"]),
+            ("state", "chosen", ["release"]),
+            ("state", "hooked", ["activation", "hook"]),
+            ("state", "active", ["activation", "gate"]),
+            ("state", "undone", ["gate"]),
         ],
         supports_check_mode=True,
     )
     app = App(module.params["name"])
-    steps = {"staged": stage, "switched": switch, "confirmed": confirm}
+    steps = {"staged": stage, "chosen": choose, "hooked": hook, "active": activate, "undone": undo}
     try:
         with contextlib.nullcontext() if module.check_mode else locked(app):
             result = steps[module.params["state"]](module, app)

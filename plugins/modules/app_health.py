@@ -43,6 +43,14 @@ options:
     type: list
     elements: int
     default: []
+  body:
+    description: Text that the answer has to contain.
+    type: str
+    default: ""
+  interval:
+    description: Seconds between two requests, once the first quick ones are through.
+    type: float
+    default: 1
   deadline:
     description: Seconds within which the app has to answer so.
     type: int
@@ -76,8 +84,6 @@ status:
   returned: always
 """
 
-LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-
 
 def main() -> None:
     module = AnsibleModule(
@@ -88,6 +94,8 @@ def main() -> None:
             "path": {"type": "str", "default": "/"},
             "headers": {"type": "dict", "default": {}},
             "status": {"type": "list", "elements": "int", "default": []},
+            "body": {"type": "str", "default": ""},
+            "interval": {"type": "float", "default": 1.0},
             "deadline": {"type": "int", "default": 30},
         },
         supports_check_mode=True,
@@ -96,26 +104,12 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, seconds=0.0, status=0)
     service = f"{given['name']}.service"
-    gate = health.Gate(
-        LOCAL.get(given["address"], given["address"]),
-        given["port"],
-        given["path"],
-        {name: str(value) for name, value in given["headers"].items()},
-        given["status"],
-        given["deadline"],
-    )
+    gate = health.read_gate(given)
     outcome = health.wait(gate, lambda: units.states((service,))[service].active == "failed")
     facts = {"seconds": round(outcome.seconds, 2), "status": outcome.answer.status or 0}
     if outcome.healthy:
         module.exit_json(changed=False, **facts)
-    answer = outcome.answer
-    said = f"{answer.status}\n{answer.text[:1000]}" if answer.status else answer.text
-    module.fail_json(
-        msg=f"apps.{given['name']}: not healthy after {outcome.seconds:.0f} s and "
-        f"{outcome.attempts} requests for {gate.path} at {gate.address}:{gate.port}; expected is "
-        f"{gate.expected}, the last answer was {said}",
-        **facts,
-    )
+    module.fail_json(msg=f"apps.{given['name']}: {outcome.told(gate)}", **facts)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fuego_deploy import activation, units
 from fuego_deploy.activation import Wanted
-from fuego_deploy.layout import App, DeployError
+from fuego_deploy.layout import App, DeployError, serving
 from fuego_deploy.units import State
 
 HEADER = "# Managed by fuego-deploy; edits are lost.\n"
@@ -42,10 +42,11 @@ def systemd(monkeypatch: pytest.MonkeyPatch) -> Systemd:
 
 
 def serve(app: App, wanted: Wanted = WANTED) -> int:
-    """Stage, switch and confirm."""
+    """Stage, switch, confirm, and commit as the fleet's last step does."""
     found = activation.find(app, wanted.digest(app)) or activation.lay(app, wanted)
     activation.switch(app, found.number)
     activation.confirm(app, found.number)
+    activation.commit(app)
     return found.number
 
 
@@ -104,6 +105,54 @@ def test_what_never_passed_its_gate_is_nothing_to_go_back_to(app: App) -> None:
     serve(app, mended)
     assert link(app.current) == "activations/3"
     assert link(app.previous) == "activations/1"
+
+
+def test_until_it_is_committed_the_way_back_stays(app: App) -> None:
+    """Also for a run that was interrupted and for the one that follows it."""
+    serve(app)
+    for release in ("a" * 12, "b" * 12):
+        number = activation.lay(app, replace(WANTED, release=release)).number
+        activation.switch(app, number)
+        activation.confirm(app, number)
+        assert activation.committed(app) == 1
+    assert not app.previous.is_symlink()
+    assert activation.commit(app)
+    assert (activation.committed(app), link(app.previous)) == (3, "activations/1")
+    assert not activation.commit(app)
+
+
+def test_a_former_release_with_its_settings(app: App) -> None:
+    serve(app)
+    serve(app, replace(WANTED, release="a" * 12))
+    assert activation.kept_releases(app) == ["a" * 12, WANTED.release]
+    former = activation.choose(app, WANTED.release)
+    assert former == activation.read(app, "1")
+    assert former is not None
+    assert activation.reasons_to_return(app, former)
+    assert activation.choose(app, "b" * 12) is None
+    now = activation.choose(app, "a" * 12)
+    assert now is not None
+    assert activation.reasons_to_return(app, now) == []
+
+
+def test_a_rollback_holds_until_a_deploy(app: App) -> None:
+    serve(app)
+    activation.hold(app, "site", "alice@desk")
+    assert "hold" not in serving(app)
+    activation.hold(app, "rollback", "alice@desk")
+    held = serving(app)["hold"]
+    assert (held["release"], held["by"]) == (WANTED.release, "alice@desk")
+    activation.hold(app, "site", "bob@desk")
+    assert serving(app)["hold"] == held
+    activation.hold(app, "deploy", "bob@desk")
+    assert "hold" not in serving(app)
+
+
+def test_what_is_not_proved_is_not_committed(app: App) -> None:
+    serve(app)
+    activation.switch(app, activation.lay(app, replace(WANTED, release="a" * 12)).number)
+    assert not activation.commit(app)
+    assert activation.committed(app) == 1
 
 
 def test_a_switch_that_was_not_proved_stays_pending(app: App) -> None:

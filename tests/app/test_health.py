@@ -56,7 +56,7 @@ def test_stops_once_systemd_gave_up(monkeypatch: pytest.MonkeyPatch) -> None:
      ((200,), 301, False), ((500,), 500, True)],
 )  # fmt: skip
 def test_expected_status(wanted: tuple[int, ...], status: int, passes: bool) -> None:
-    assert Gate("x", 1, "/", {}, wanted, 1).passes(status) is passes
+    assert Gate("x", 1, "/", {}, wanted, 1).passes(Answer(status, "")) is passes
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -4,8 +4,8 @@ activations/<n>/release          symlink to the release
 activations/<n>/env              what the service's environment is made of
 activations/<n>/units/           the unit files, as they are in /etc/systemd/system
 activations/<n>/.activation.json written last; without it the folder is unfinished
-serving.json                     which activation passed its health gate, and which unit
-                                 files systemd was last seen running
+activations/<n>/.gate.json       the health gate it passed, to be asked again on the way back
+serving.json                     what is in force, proved and committed (layout.serving)
 """
 
 import contextlib
@@ -14,33 +14,34 @@ import inspect
 import json
 import os
 import re
-import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from . import checker, environment, listening, units
 from .layout import (
     MARK,
+    SERVING,
     App,
     DeployError,
     ensure_folder,
     group_of,
+    held,
     is_ours,
+    now_in_words,
     point,
+    pointed_to,
     read_json,
     remove_tree,
+    serving,
     set_access,
     telling_of_a_full_disk,
     write_file,
     write_json,
 )
-from .release import pointed_to
+from .sandbox import run_as_app
 
 MARKER = ".activation.json"
-SERVING = "serving.json"
 LOCAL = """\
 # Settings of {app} on this host, as NAME=value; they win over those of the inventory.
 # This file is yours: it is never overwritten. A restart is all it takes:
@@ -96,6 +97,11 @@ def current(app: App) -> Found | None:
     return read(app, pointed_to(app.current))
 
 
+def previous(app: App) -> Found | None:
+    """What the fleet had before, where it is still there."""
+    return read(app, pointed_to(app.previous))
+
+
 def numbers(app: App) -> list[int]:
     if not app.activations.is_dir():
         return []
@@ -113,6 +119,20 @@ def find(app: App, digest: str) -> Found | None:
         if number > after and found and found.digest == digest:
             return found
     return None
+
+
+def choose(app: App, release: str) -> Found | None:
+    """The newest complete activation with that release, the current one before all others."""
+    now = current(app)
+    candidates = [now] if now else []
+    candidates += [f for n in reversed(numbers(app)) if (f := read(app, str(n)))]
+    return next((f for f in candidates if f.release.partition(".")[0] == release), None)
+
+
+def kept_releases(app: App) -> list[str]:
+    """The ids of the releases that some complete activation has, the newest first."""
+    found = [f.release.partition(".")[0] for n in numbers(app) if (f := read(app, str(n)))]
+    return list(dict.fromkeys(reversed(found)))
 
 
 def lay(app: App, wanted: Wanted) -> Found:
@@ -139,11 +159,11 @@ def lay(app: App, wanted: Wanted) -> Found:
 
 def remove_unfinished(app: App) -> list[str]:
     """Take away what interrupted runs left: activations without their marker."""
-    held = {pointed_to(app.current), pointed_to(app.previous)}
+    holding = held(app)
     gone = [
         app.activations / str(number)
         for number in numbers(app)
-        if str(number) not in held and read(app, str(number)) is None
+        if str(number) not in holding and read(app, str(number)) is None
     ]
     for folder in gone:
         remove_tree(folder)
@@ -151,8 +171,8 @@ def remove_unfinished(app: App) -> list[str]:
 
 
 def remove(app: App, number: int) -> None:
-    """Remove an activation that is neither in use nor was the last one."""
-    if str(number) not in {pointed_to(app.current), pointed_to(app.previous)}:
+    """Remove an activation that nothing is to go back to."""
+    if str(number) not in held(app):
         remove_tree(app.activations / str(number))
 
 
@@ -172,24 +192,35 @@ def ensure_local(app: App, check_mode: bool) -> bool:
 
 def reasons(app: App, wanted: Wanted, found: Found | None) -> list[str]:
     """Why the app has to be switched or restarted, in words; nothing where all is as wanted."""
+    return reasons_for(app, wanted.release, wanted.units, found)
+
+
+def reasons_to_return(app: App, found: Found) -> list[str]:
+    """Why an activation that is laid out already, such as a former one, is not in force."""
+    folder = app.activations / str(found.number) / "units"
+    texts = {path.name: path.read_text("utf-8") for path in sorted(folder.iterdir())}
+    return reasons_for(app, found.release, texts, found)
+
+
+def reasons_for(app: App, release: str, texts: Mapping[str, str], found: Found | None) -> list[str]:
     now = current(app)
     if now is None:
         return ["it was never activated here"]
     why = []
     if found is None or found.number != now.number:
-        why.append(f"release {wanted.release} or its settings differ from activation {now.number}")
+        why.append(f"release {release} or its settings differ from activation {now.number}")
     elif not is_proved(app, now.number):
         why.append(f"activation {now.number} has not passed its health check")
-    for name, text in wanted.units.items():
+    for name, text in texts.items():
         installed = app.units / name
         if not installed.is_file():
             why.append(f"{installed} is missing")
         elif installed.read_text(encoding="utf-8", errors="replace") != text:
             why.append(f"{installed} was changed")
-    states = units.states(tuple(wanted.units))
+    states = units.states(tuple(texts))
     why += [
         f"{name} is active and takes no connection"
-        for name, text in wanted.units.items()
+        for name, text in texts.items()
         if name.endswith(".socket") and states[name].active == "active" and not _accepts(text)
     ]
     why += [
@@ -205,10 +236,6 @@ def is_proved(app: App, number: int) -> bool:
     return serving(app).get("proved") == number
 
 
-def serving(app: App) -> dict[str, Any]:
-    return read_json(app.home / SERVING) or {}
-
-
 # The check of the callable ----------------------------------------------------------------------
 
 
@@ -219,21 +246,8 @@ def check_callable(app: App, number: int, target: str, protocol: str) -> None:
     release = folder.joinpath("release").resolve()
     check_program(app, unit, release)
     code = inspect.getsource(checker)  # works from the zip that Ansible runs modules from
-    command = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec",
-               f"--unit={app.name}-check-{os.getpid()}"]  # fmt: skip
-    given = [
-        *units.properties(unit, units.drop_ins(app.units, f"{app.name}.service")),
-        f"WorkingDirectory={release / 'src'}",
-        f"EnvironmentFile={folder / 'env'}",
-        f"EnvironmentFile=-{app.settings / 'env.local'}",
-        f"RuntimeMaxSec={CHECK_SECONDS}",
-    ]
-    command += [f"--property={item}" for item in given]
-    command += ["--", str(release / ".venv" / "bin" / "python"), "-c", code, target]
-    done = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", check=False,
-        stdin=subprocess.DEVNULL, timeout=CHECK_SECONDS + 60,
-    )  # fmt: skip
+    python = str(release / ".venv" / "bin" / "python")
+    done = run_as_app(app, number, [python, "-c", code, target], CHECK_SECONDS)
     judge(app, target, protocol, done.stdout, done.stderr, done.returncode)
 
 
@@ -334,10 +348,8 @@ def switch(app: App, number: int, check_mode: bool = False) -> Switch:
         # From here on, and until the health gate says so, this host is not proved.
         # A unit that changes is in force again once the gate says so, even if this run ends before.
         kept = {n: d for n, d in loaded.items() if n not in differing and wanted.get(n) == d}
-        write_json(app.home / SERVING, {**record, "proved": None, "units": kept})
-        # What never passed its gate is nothing to go back to.
-        if moved and now is not None and record.get("proved") == now.number:
-            point(app.previous, f"activations/{now.number}")
+        write_json(app.home / SERVING, {**record, "proved": None, "units": kept,
+                                        "committed": committed(app)})  # fmt: skip
         # The units first: where the disk is full, the old release stays what a reboot would start.
         for name in differing:
             write_file(app.units / name, texts[name])
@@ -345,6 +357,12 @@ def switch(app: App, number: int, check_mode: bool = False) -> Switch:
             point(app.current, f"activations/{number}")
     units.reset_failed([name for name, unit in state.items() if unit.active != "inactive"])
     return result
+
+
+def committed(app: App) -> int | None:
+    """The activation to go back to while a change is under way; None before the first one."""
+    record = serving(app)
+    return record.get("committed", record.get("proved"))
 
 
 def confirm(app: App, number: int) -> bool:
@@ -360,8 +378,31 @@ def confirm(app: App, number: int) -> bool:
     record = serving(app)
     if record.get("proved") == number and record.get("units") == wanted:
         return False
-    write_json(app.home / SERVING, {"proved": number, "since": now_in_words(),
+    write_json(app.home / SERVING, {**record, "proved": number, "since": now_in_words(),
+                                    "committed": committed(app),
                                     "release": now.release, "units": wanted})  # fmt: skip
+    return True
+
+
+def hold(app: App, purpose: str, who: str) -> None:
+    """Keep what is in force, a rollback, until the next deploy; whose purpose ends it."""
+    record, now = serving(app), current(app)
+    kept = {name: value for name, value in record.items() if name != "hold"}
+    if purpose == "rollback" and now:
+        kept["hold"] = {"release": now.release.partition(".")[0], "by": who,
+                        "since": now_in_words()}  # fmt: skip
+    if purpose in ("rollback", "deploy") and kept != record:
+        write_json(app.home / SERVING, kept)
+
+
+def commit(app: App) -> bool:
+    """The whole fleet has taken what is in force here: it is what an undo goes back to now."""
+    record, now, former = serving(app), current(app), committed(app)
+    if now is None or record.get("proved") != now.number or record.get("committed") == now.number:
+        return False
+    if former is not None and former != now.number:
+        point(app.previous, f"activations/{former}")
+    write_json(app.home / SERVING, {**record, "committed": now.number})
     return True
 
 
@@ -376,7 +417,3 @@ def _holds(path: Path, text: str) -> bool:
 
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def now_in_words() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

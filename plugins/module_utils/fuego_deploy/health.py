@@ -2,19 +2,23 @@
 
 import http.client
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-PAUSES = (0.1, 0.2, 0.4, 0.8, 1.0)
-"""Seconds between attempts; the last one holds on. A quick app is not waited for, and one that
-fails does not fill its journal."""
+PAUSES = (0.1, 0.2, 0.4, 0.8)
+"""Seconds between the first attempts, so that a quick app is not waited for; the gate's own
+interval holds from then on, so that one that fails does not fill its journal."""
+BODY = 64 * 1024
+"""Bytes of an answer that are looked at."""
 ATTEMPT = 5.0
 """Seconds one request may take, at most; never past the deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What to ask, and what counts as healthy: these statuses, or any below 500."""
+    """What to ask, and what counts as healthy: these statuses, or any below 500, and a body that
+    has the text `body` in it. `interval` and `deadline` are in seconds."""
 
     address: str
     port: int
@@ -22,13 +26,21 @@ class Gate:
     headers: dict[str, str]
     status: Sequence[int]
     deadline: float
+    body: str = ""
+    interval: float = 1.0
 
-    def passes(self, status: int) -> bool:
+    def passes(self, answer: "Answer") -> bool:
+        status = answer.status
+        if status is None or self.body not in answer.text:
+            return False
         return status in self.status if self.status else status < 500
 
     @property
     def expected(self) -> str:
-        return " or ".join(map(str, self.status)) if self.status else "any status below 500"
+        status = " or ".join(map(str, self.status)) if self.status else "any status below 500"
+        return (
+            f"{status} with {self.body!r} in its first {BODY // 1024} KiB" if self.body else status
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +58,42 @@ class Outcome:
     seconds: float
     attempts: int
 
+    def told(self, gate: Gate) -> str:
+        """What went wrong, for an operator."""
+        said = self.answer.text[:1000]
+        if self.answer.status:
+            said = f"{self.answer.status}\n{said}"
+        return (
+            f"not healthy after {self.seconds:.0f} s and {self.attempts} requests for {gate.path} "
+            f"at {gate.address}:{gate.port}; expected is {gate.expected}, "
+            f"the last answer was {said}"
+        )
+
+
+LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Where an app that listens everywhere is asked on its own host."""
+
+
+def read_gate(given: Mapping[str, Any]) -> Gate:
+    """The gate as a module is given it, asked on the app's own host."""
+    return Gate(
+        LOCAL.get(given["address"], given["address"]),
+        int(given["port"]),
+        given["path"],
+        {name: str(value) for name, value in given["headers"].items()},
+        tuple(given["status"]),
+        float(given["deadline"]),
+        given["body"],
+        float(given["interval"]),
+    )
+
 
 def ask(gate: Gate, timeout: float) -> Answer:
     connection = http.client.HTTPConnection(gate.address, gate.port, timeout=timeout)
     try:
         connection.request("GET", gate.path, headers=gate.headers)
         response = connection.getresponse()
-        body = response.read(4096).decode(errors="replace")
+        body = response.read(BODY).decode(errors="replace")
         return Answer(response.status, body)
     except (OSError, http.client.HTTPException) as problem:
         return Answer(None, f"no answer: {problem or type(problem).__name__}")
@@ -74,9 +115,11 @@ def wait(
         answer = ask(gate, max(0.1, min(ATTEMPT, left)))
         attempts += 1
         spent = clock() - start
-        if answer.status is not None and gate.passes(answer.status):
+        if gate.passes(answer):
             return Outcome(True, answer, spent, attempts)
-        pause = PAUSES[min(attempts, len(PAUSES)) - 1]
+        pause = min(
+            PAUSES[attempts - 1] if attempts <= len(PAUSES) else gate.interval, gate.interval
+        )
         if spent + pause >= gate.deadline or given_up():
             return Outcome(False, answer, spent, attempts)
         sleep(pause)

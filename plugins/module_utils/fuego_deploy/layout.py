@@ -20,6 +20,7 @@ MARK = "Managed by fuego-deploy"
 FOLDER_MARK = ".fuego-deploy"
 TOOLS = Path("/usr/local/lib/fuego-deploy")
 CACHE = Path("/var/cache/fuego-deploy")
+SERVING = "serving.json"
 
 
 class DeployError(Exception):
@@ -56,7 +57,7 @@ class App:
 
     @property
     def previous(self) -> Path:
-        """The symlink to the activation that was current before."""
+        """The symlink to the activation that the fleet had before, which a rollback goes to."""
         return self.home / "previous"
 
     @property
@@ -213,6 +214,29 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return cast(dict[str, Any], value) if isinstance(value, dict) else None
 
 
+def pointed_to(link: Path) -> str | None:
+    """The name of what the symlink leads to, or None."""
+    return os.path.basename(os.readlink(link)) if link.is_symlink() else None
+
+
+def serving(app: App) -> dict[str, Any]:
+    """What is known of the app on this host:
+
+    `proved`     the activation that passed its health gate, None from a switch to the gate
+    `since`      when it did, and `release` and `units` (name → digest) that it did so with
+    `committed`  the activation that the whole fleet has taken; the way back until then
+    `hold`       the rollback that stays until the next deploy, with who and when
+    """
+    return read_json(app.home / SERVING) or {}
+
+
+def held(app: App) -> set[str]:
+    """The activations that stay, however old: in force, to go back to, and the one before."""
+    names = {pointed_to(app.current), pointed_to(app.previous)}
+    committed = serving(app).get("committed")
+    return {name for name in (*names, committed and str(committed)) if name}
+
+
 def point(link: Path, target: str) -> None:
     """Make the symlink point at the target in one step."""
     new = link.with_name(f".{link.name}.new")
@@ -269,6 +293,10 @@ def full_disk(app: App, doing: str, where: object = None) -> str:
         f"apps.{app.name}: no space left on the disk while {doing} (below {where or app.home}, "
         f"{free} MiB free). What was half done is removed; make room and run again"
     )
+
+
+def now_in_words() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def group_of(app: App) -> int | None:

@@ -25,6 +25,8 @@ from .layout import (
     ensure_folder,
     full_disk,
     group_of,
+    held,
+    pointed_to,
     read_json,
     remove_tree,
     telling_of_a_full_disk,
@@ -301,24 +303,19 @@ def _user_id(app: App) -> int:
         return 0
 
 
-def pointed_to(link: Path) -> str | None:
-    """The name of what the symlink leads to, or None."""
-    return os.path.basename(os.readlink(link)) if link.is_symlink() else None
-
-
 def prune(app: App, keep: int) -> list[str]:
-    """Clear away all but the newest releases and activations, and whatever is current or was last.
+    """Clear away all but the newest releases and activations, and whatever is held.
 
     The newest one always stays, whatever `keep` says: it is what was just staged.
     An activation without its release goes too, and so does what an interrupted run left.
     """
     keep = max(keep, 1)
     numbers = sorted(int(p.name) for p in app.activations.iterdir() if p.name.isdigit())
-    held = {name for link in (app.current, app.previous) if (name := pointed_to(link))}
-    kept = {str(number) for number in numbers[-keep:]} | held
+    holding = held(app)
+    kept = {str(number) for number in numbers[-keep:]} | holding
     gone = [app.activations / str(number) for number in numbers if str(number) not in kept]
 
-    bound = {pointed_to(app.activations / name / "release") for name in held}
+    bound = {pointed_to(app.activations / name / "release") for name in holding}
     built = sorted(
         ((str(marker.get("built")), folder) for folder in app.releases.iterdir()
          if (marker := read_json(folder / MARKER))), reverse=True,
@@ -327,7 +324,7 @@ def prune(app: App, keep: int) -> list[str]:
     gone += [folder for folder in app.releases.iterdir() if folder.name not in staying]
     gone += [
         app.activations / name
-        for name in kept - held
+        for name in kept - holding
         if pointed_to(app.activations / name / "release") not in staying
         and (app.activations / name) not in gone
     ]

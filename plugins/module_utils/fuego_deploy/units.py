@@ -16,7 +16,9 @@ NOT_FOR_A_CHECK = {
     "Sockets", "StandardError", "StandardInput", "StandardOutput", "SyslogIdentifier",
     "TimeoutSec", "TimeoutStartSec", "TimeoutStopSec", "Type", "WatchdogSec", "WorkingDirectory",
 }  # fmt: skip
-STATES = ("ActiveState", "UnitFileState", "NeedDaemonReload", "Result")
+STATES = ("ActiveState", "UnitFileState", "NeedDaemonReload", "Result", "NRestarts")
+START_SECONDS = 300
+"""More than a unit may take to stop and to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class State:
     stale: bool
     """The file on disk is not the one systemd has loaded."""
     result: str
+    restarts: int = 0
+    """How often systemd itself has started it again since it was last told to."""
 
     @property
     def up(self) -> bool:
@@ -45,6 +49,7 @@ def states(names: tuple[str, ...]) -> dict[str, State]:
             values.get("UnitFileState", ""),
             values.get("NeedDaemonReload") == "yes",
             values.get("Result", ""),
+            int(values.get("NRestarts", 0) or 0),
         )
     return found
 
@@ -69,12 +74,38 @@ def reset_failed(names: list[str]) -> None:
         _systemctl("reset-failed", "--", *names)
 
 
+def reload() -> None:
+    """Have systemd read the unit files again."""
+    _systemctl("daemon-reload")
+
+
+def control(verb: str, *names: str) -> None:
+    """`systemctl start`, `stop`, `restart`, `enable` …; returns when it is done. Raises DeployError
+    where it failed."""
+    if names:
+        _systemctl(verb, "--", *names)
+
+
+def journal(names: tuple[str, ...], since: float, lines: int = 30) -> str:
+    """The last lines the units wrote, from `since` (seconds since the epoch) on."""
+    done = subprocess.run(
+        ["journalctl", *(f"--unit={name}" for name in names), f"--lines={lines}",
+         f"--since=@{int(since)}", "--no-pager", "--output=short", "--quiet"],
+        capture_output=True, text=True, errors="replace", check=False, timeout=60,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
 def _systemctl(*arguments: str) -> str:
     done = subprocess.run(
-        ["systemctl", *arguments], capture_output=True, text=True, check=False, timeout=60
+        ["systemctl", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
     )
     if done.returncode:
-        raise DeployError(f"systemctl {arguments[0]}: {done.stderr.strip()}")
+        raise DeployError(f"systemctl {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
 
 

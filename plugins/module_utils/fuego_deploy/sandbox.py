@@ -1,0 +1,39 @@
+"""Commands of an app beside its service: the same user, sandbox, settings and folder."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from . import units
+from .layout import App
+
+
+def run_as_app(
+    app: App,
+    number: int,
+    command: Sequence[str],
+    seconds: int,
+    extra: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as the service of that activation would run it. It is stopped after
+    `seconds`; `extra` are further environment variables."""
+    folder = app.activations / str(number)
+    unit = (folder / "units" / f"{app.name}.service").read_text(encoding="utf-8")
+    release = folder.joinpath("release").resolve()
+    given = [
+        *units.properties(unit, units.drop_ins(app.units, f"{app.name}.service")),
+        f"WorkingDirectory={release / 'src'}",
+        f"Environment=PATH={release}/.venv/bin:/usr/local/bin:/usr/bin:/bin",
+        f"EnvironmentFile={folder / 'env'}",
+        f"EnvironmentFile=-{app.settings / 'env.local'}",
+        f"RuntimeMaxSec={seconds}",
+    ]
+    return subprocess.run(
+        ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec",
+         f"--unit={app.name}-run-{os.getpid()}-{os.urandom(3).hex()}",
+         *(f"--property={item}" for item in given),
+         *(f"--setenv={name}={value}" for name, value in (extra or {}).items()),
+         "--", *command],
+        capture_output=True, text=True, errors="replace", check=False,
+        stdin=subprocess.DEVNULL, timeout=seconds + 60,
+    )  # fmt: skip

@@ -1,0 +1,154 @@
+#!/usr/bin/python
+"""Ansible module: the beginning and the end of a run on a host."""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+if TYPE_CHECKING:
+    from fuego_deploy import activation, lock
+    from fuego_deploy.layout import App, DeployError, serving
+else:
+    from ansible.module_utils.fuego_deploy import activation, lock
+    from ansible.module_utils.fuego_deploy.layout import App, DeployError, serving
+
+DOCUMENTATION = r"""
+module: app_run
+short_description: Begin or end a run that changes apps on a host
+description:
+  - C(state=begun) takes the lock of each app on this host, or fails and names its holder, and tells
+    what is in force. An app's lock outlives a controller that dies; one of a run that is known to
+    be over is taken over, with a warning.
+  - C(state=ended) frees the locks that this run has. With C(committed), what is in force becomes
+    what a later change goes back to when it fails.
+options:
+  apps:
+    description: The names of the apps.
+    type: list
+    elements: str
+    required: true
+  state:
+    description: Which of the two.
+    type: str
+    choices: [begun, ended]
+    required: true
+  run:
+    description:
+      - Who changes the apps, as C(id), C(who) and C(purpose); C(over) lists the ids of runs that
+        have ended.
+    type: dict
+    required: true
+  steal:
+    description: Whether to take a lock from whoever has it.
+    type: bool
+    default: false
+  wait:
+    description: Seconds to wait for a lock.
+    type: int
+    default: 0
+  committed:
+    description: Whether the whole fleet has taken the change.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    description: Takes and frees no lock; fails where one is held.
+  diff_mode:
+    support: none
+author: fuego-deploy
+"""
+
+EXAMPLES = r"""
+- name: Lock the apps
+  app_run:
+    apps: [hello]
+    state: begun
+    run: {id: 20261121T100000Z-1f2e3d, who: alice@desk, purpose: deploy}
+"""
+
+RETURN = r"""
+apps:
+  description:
+    - App → what is in force here, as C(release), C(activation), C(previous) (the release a
+      rollback goes to), C(kept) (the releases it can go to) and C(hold) (the rollback that stays
+      until the next deploy, or nothing).
+  type: dict
+  returned: state is begun
+"""
+
+
+def begin(module: AnsibleModule, names: list[str]) -> dict[str, Any]:
+    given, run = module.params, lock.read_run(module.params["run"])
+    taken: list[App] = []
+    found = {}
+    try:
+        for name in names:
+            app = App(name)
+            if module.check_mode:
+                now = lock.holder(app)
+                if now and now["run"] not in run.over and not given["steal"]:
+                    raise DeployError(lock.told(app, now))
+            else:
+                former = lock.acquire(app, run, "", given["steal"], given["wait"])
+                taken.append(app)
+                if former:
+                    module.warn(
+                        f"apps.{name}: took over from a {former['purpose']} by {former['who']} of "
+                        f"{former['since']}, which did not end well"
+                    )
+            found[name] = facts(app)
+    except DeployError:
+        for app in taken:
+            lock.release(app, run)
+        raise
+    return {"changed": False, "apps": found}
+
+
+def facts(app: App) -> dict[str, Any]:
+    now = activation.current(app)
+    former = activation.previous(app)
+    return {
+        "activation": now.number if now else 0,
+        "release": now.release.partition(".")[0] if now else "",
+        "previous": former.release.partition(".")[0] if former else "",
+        "kept": activation.kept_releases(app),
+        "hold": serving(app).get("hold"),
+    }
+
+
+def end(module: AnsibleModule, names: list[str]) -> dict[str, Any]:
+    run = lock.read_run(module.params["run"])
+    if module.check_mode:
+        return {"changed": False}
+    for name in names:
+        app = App(name)
+        if module.params["committed"]:
+            activation.commit(app)
+            activation.hold(app, run.purpose, run.who)
+        lock.release(app, run)
+    return {"changed": False}  # the change itself was told where it was made
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "apps": {"type": "list", "elements": "str", "required": True},
+            "state": {"type": "str", "choices": ["begun", "ended"], "required": True},
+            "run": {"type": "dict", "required": True},
+            "steal": {"type": "bool", "default": False},
+            "wait": {"type": "int", "default": 0},
+            "committed": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    step = begin if module.params["state"] == "begun" else end
+    try:
+        result = step(module, module.params["apps"])
+    except DeployError as problem:
+        module.fail_json(msg=str(problem))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
