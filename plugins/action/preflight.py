@@ -1,9 +1,12 @@
 """Check every app of the inventory before any host is touched, all errors at once.
 
 Takes `apps` and `app_defaults`, reads addresses and groups from the inventory, connects to no
-host, and returns the fleet as one complete plan: `load_balancers`, `apps`, `by_host`, `sites`.
+host, and returns the fleet as one complete plan: `load_balancers`, `apps`, `by_host`, `sites`, and
+the present `run`. With `only`, the name of an app, `by_host` holds that app alone. With `member`,
+an app has to be on the host of that name.
 """
 
+import os
 import socket
 import sys
 from collections.abc import Iterable, Mapping
@@ -15,11 +18,14 @@ from ansible.plugins.action import ActionBase
 
 ROOT = Path(__file__).resolve().parents[2]
 # Ansible loads an action plugin by its path, so that its neighbours are no package to it.
-sys.path.insert(0, str(ROOT / "plugins"))
+sys.path[:0] = [str(ROOT / "plugins"), str(ROOT / "plugins" / "module_utils")]
 
 from fleet.catalogue import load  # noqa: E402
 from fleet.hosts import Host, Inventory  # noqa: E402
 from fleet.plan import plan  # noqa: E402
+from fleet.reading import suggest  # noqa: E402
+from fleet.run import begin  # noqa: E402
+from fuego_deploy.artifact import default_cache  # noqa: E402
 
 LAB_TIMEOUT = 1.0
 LAB_MEND = "boot the lab with: ansible-playbook playbooks/lab.yml (or make demo)"
@@ -37,7 +43,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     ) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec(
-            {"apps": {"type": "raw"}, "app_defaults": {"type": "raw"}}
+            {
+                "apps": {"type": "raw"},
+                "app_defaults": {"type": "raw"},
+                "purpose": {"type": "str", "default": "site"},
+                "only": {"type": "str", "default": ""},
+                "member": {"type": "str"},
+            }
         )
         errors: list[str] = []
         variables = task_vars or {}
@@ -46,12 +58,33 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             plain(arguments["apps"]), plain(arguments["app_defaults"]), inventory, load(ROOT), ROOT
         )
         errors += found
+        only = arguments["only"]
+        if only and only not in fleet["apps"]:
+            errors.append(
+                f"app: the inventory has no app '{only}'{suggest(only, list(fleet['apps']))}; "
+                "name one of its apps, or none for all of them"
+            )
+        elif only:
+            fleet["by_host"] = {h: [only] for h, n in fleet["by_host"].items() if only in n}
+        errors += check_member_given(arguments["member"], fleet["by_host"])
         used = dict.fromkeys([host["name"] for host in fleet["load_balancers"]])
         used |= dict.fromkeys(fleet["by_host"])
         errors += check_lab(read_lab(used, variables["hostvars"], errors))
         if errors:
             return result | {"failed": True, "msg": report(errors)}
-        return result | {"changed": False} | fleet
+        # Ansible runs every task in a process of its own: the run is the one that made it.
+        run = begin(default_cache() / "runs", arguments["purpose"], os.getppid())
+        return result | {"changed": False, "run": run} | fleet
+
+
+def check_member_given(member: str | None, by_host: Mapping[str, Any]) -> list[str]:
+    """An error where the run is about a host (not None) and no app is on one of that name."""
+    if member is None or member in by_host:
+        return []
+    known = ", ".join(by_host)
+    if not member:
+        return [f"host: is missing; name one of {known}: -e host={next(iter(by_host), 'app1')}"]
+    return [f"host: no app is on '{member}'{suggest(member, list(by_host))}; name one of {known}"]
 
 
 def plain(value: Any) -> Any:

@@ -32,7 +32,9 @@ def test_two_keys_are_enough(planned: Planner, source: Path) -> None:
         "port": 8000,
         "domains": [],
         "default_site": True,
-        "health": {"path": "/", "status": [], "deadline": 30},
+        "health": {"path": "/", "status": [], "body": "", "interval": 1, "deadline": 30},
+        "drain_timeout": 30,
+        "hooks": {"before_activate": [], "after_activate": [], "migrate": [], "after_deploy": []},
         "env": {},
         "hosts": ["app1", "app2"],
     }
@@ -90,7 +92,13 @@ def test_env_is_text_and_merged_by_name(planned: Planner) -> None:
 
 def test_health_is_merged_by_key(planned: Planner) -> None:
     spec = only(planned({"shop": entry(health={"path": "/up"})}, {"health": {"deadline": 5}}))
-    assert spec["health"] == {"path": "/up", "status": [], "deadline": 5}
+    assert spec["health"] == {
+        "path": "/up",
+        "status": [],
+        "body": "",
+        "interval": 1,
+        "deadline": 5,
+    }
 
 
 @pytest.mark.parametrize(
