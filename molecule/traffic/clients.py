@@ -30,7 +30,8 @@ SLOW = 3.0  # seconds that a slow request takes
 EVENTS = 10  # in a stream, one a second
 ECHO = 0.5  # seconds between two messages
 PAUSE = 0.2  # seconds after a failure of a lasting client, which would otherwise spin
-RECONNECT = 2.0  # seconds after a good close within which a WebSocket must be back
+RECONNECT = 10.0  # seconds after a good close within which a WebSocket must be back: one that is
+# slow on a busy machine is no loss, one that finds nobody is
 GOOD_CLOSES = {1000, 1001, 1012}  # normal, going away, service restart (RFC 6455 section 7.4, IANA)
 LOOK = 0.1  # seconds after which a stop is noticed at the latest
 CATCH_UP = 1.0  # seconds behind that are made up for; what was due before is not sent
