@@ -153,7 +153,8 @@ def test_answer_that_takes_too_long_is_a_timeout(client: Client, fault: str, whe
     assert report.failed >= 2
     assert how(report) == {"timeout"}
     assert report.repeats == []
-    assert {failure.detail for failure in report.failures} == {f"0.5 s passed {where}"}
+    # On a machine that is held up, connecting may take too long as well.
+    assert f"0.5 s passed {where}" in {failure.detail for failure in report.failures}
 
 
 @pytest.mark.parametrize("client", Client)
