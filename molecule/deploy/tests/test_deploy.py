@@ -208,7 +208,9 @@ def test_a_slow_migration_comes_first_and_once(lab: Lab, fleet: Fleet) -> None:
     """Behaviour 6: on one host, before any activation, with the new code and the app's settings."""
     fleet.version(3)
     hooks = {
-        "migrate": ["sleep 5; echo $DEPLOY_RELEASE $APP_NAME $(hostname) >>../../../shared/ran"],
+        "migrate": [
+            "one=1; sleep 5; echo $DEPLOY_RELEASE $APP_NAME $(hostname) $one >>../../../shared/ran"
+        ],
         "after_activate": ["test -s main.py"],
     }
     fleet.write(fleet.main, hooks=hooks)
@@ -218,7 +220,7 @@ def test_a_slow_migration_comes_first_and_once(lab: Lab, fleet: Fleet) -> None:
     after = releases(lab)
     assert_whole(lab, after)
     ran = [lab.host(name).run("cat /srv/hello/shared/ran").stdout for name in HOSTS]
-    assert [line.split() for line in ran if line] == [[*after["hello"], "hello", "app1"]]
+    assert [line.split() for line in ran if line] == [[*after["hello"], "hello", "app1", "1"]]
 
 
 def test_a_failing_hook_stops_before_any_traffic_moves(lab: Lab, fleet: Fleet) -> None:

@@ -33,7 +33,7 @@ def run_as_app(
          f"--unit={app.name}-run-{os.getpid()}-{os.urandom(3).hex()}",
          *(f"--property={item}" for item in given),
          *(f"--setenv={name}={value}" for name, value in (extra or {}).items()),
-         "--", *command],
+         "--", *(word.replace("$", "$$") for word in command)],  # systemd has variables, too
         capture_output=True, text=True, errors="replace", check=False,
         stdin=subprocess.DEVNULL, timeout=seconds + 60,
     )  # fmt: skip
