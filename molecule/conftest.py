@@ -101,20 +101,32 @@ class Lab:
         self, *arguments: str, inventories: tuple[Path, ...] = (INVENTORY,)
     ) -> subprocess.CompletedProcess[str]:
         """Run ansible-playbook as a person would, from the root of the checkout."""
+        process = self.start(*arguments, inventories=inventories, output=subprocess.PIPE)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    def start(
+        self,
+        *arguments: str,
+        inventories: tuple[Path, ...] = (INVENTORY,),
+        output: int = subprocess.DEVNULL,
+    ) -> subprocess.Popen[str]:
+        """Begin what `playbook` runs, in a process group of its own."""
         chosen = [f"--inventory={inventory}" for inventory in inventories]
         environment = os.environ | {
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
         }
         environment.pop("ANSIBLE_FORCE_COLOR", None)
-        return subprocess.run(
+        return subprocess.Popen(
             ["ansible-playbook", *chosen, *arguments],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=output,
+            stderr=output,
             text=True,
-            check=False,
+            start_new_session=True,
         )
 
     def restart(self, name: str) -> None:

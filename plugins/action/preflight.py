@@ -2,8 +2,8 @@
 
 Takes `apps` and `app_defaults`, reads addresses and groups from the inventory, connects to no
 host, and returns the fleet as one complete plan: `load_balancers`, `apps`, `by_host`, `sites`, and
-the present `run`. With `only`, the name of an app, `by_host` holds that app alone. With `member`,
-an app has to be on the host of that name.
+the present `run`; `artifacts` is the controller's folder of them. With `only`, the name of an app,
+`by_host` holds that app alone. With `member`, an app has to be on the host of that name.
 """
 
 import os
@@ -74,7 +74,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return result | {"failed": True, "msg": report(errors)}
         # Ansible runs every task in a process of its own: the run is the one that made it.
         run = begin(default_cache() / "runs", arguments["purpose"], os.getppid())
-        return result | {"changed": False, "run": run} | fleet
+        kept = {"run": run, "artifacts": str(default_cache() / "artifacts")}
+        return result | {"changed": False} | kept | fleet
 
 
 def check_member_given(member: str | None, by_host: Mapping[str, Any]) -> list[str]:

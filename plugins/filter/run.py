@@ -14,28 +14,53 @@ def failure(result: Mapping[str, Any]) -> str:
     return "\n".join(dict.fromkeys(said))
 
 
-def former_releases(hosts: Iterable[Mapping[str, Any]], purpose: str, given: str) -> dict[str, str]:
-    """App → the release that stays or is returned to on all of its hosts; an app that is not in it
-    gets what the inventory says.
+def former_releases(
+    hosts: Iterable[Mapping[str, Any]], purpose: str, given: str
+) -> dict[str, dict[str, str]]:
+    """App → what stays or is returned to on all of its hosts; an app that is not in it gets what
+    the inventory says.
+
+    `release` is its id, `prefer` which of a host's activations with that release is meant
+    (app_activation), and `host` one that has the release, empty where none has.
 
     `hosts` are hostvars with the `run_found` that app_run returned. A rollback goes to the release
-    `given`, else to what most hosts had before; everything but a deploy keeps a rollback that
-    holds on any host.
+    `given`. Without one it goes to what the fleet had before a change that never came to its end,
+    else to what most hosts had before the last one. A scaling keeps what most hosts have, and
+    everything but a deploy a rollback that holds on any host.
     """
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for host in hosts:
         for app, facts in (host.get("run_found") or {}).get("apps", {}).items():
-            found.setdefault(app, []).append(facts)
+            found.setdefault(app, {})[host["inventory_hostname"]] = facts
     chosen = {}
     for app, everywhere in found.items():
-        if purpose == "rollback":
-            before = Counter(facts["previous"] for facts in everywhere if facts["previous"])
-            chosen[app] = given or next((release for release, _ in before.most_common(1)), "")
-        elif purpose != "deploy":
-            holds = [facts["hold"] for facts in everywhere if facts["hold"]]
-            if holds:
-                chosen[app] = max(holds, key=lambda hold: str(hold["since"]))["release"]
+        release, prefer = _former(list(everywhere.values()), purpose, given)
+        if release or purpose == "rollback":
+            having = (name for name, facts in everywhere.items() if release in facts["kept"])
+            chosen[app] = {"release": release, "prefer": prefer, "host": next(having, "")}
     return chosen
+
+
+def _former(everywhere: list[Mapping[str, Any]], purpose: str, given: str) -> tuple[str, str]:
+    """The release, empty where there is none, and the activation that is preferred."""
+    if purpose == "rollback":
+        if given:
+            return given, "current"
+        halfway = [facts["committed"] for facts in everywhere if facts["uncommitted"]]
+        if halfway:
+            return _most(halfway), "committed"
+        return _most(facts["previous"] for facts in everywhere), "previous"
+    holds = [facts["hold"] for facts in everywhere if facts["hold"]]
+    if purpose != "deploy" and holds:
+        return str(max(holds, key=lambda hold: str(hold["since"]))["release"]), "current"
+    if purpose == "scale":
+        return _most(facts["release"] for facts in everywhere), "current"
+    return "", ""
+
+
+def _most(releases: Iterable[str]) -> str:
+    """The one that most hosts have."""
+    return next((one for one, _ in Counter(filter(None, releases)).most_common(1)), "")
 
 
 class FilterModule:

@@ -99,6 +99,13 @@ options:
     description:
       - The folder in releases/ that the activation is to use; for C(chosen), the release's id.
     type: str
+  prefer:
+    description:
+      - For C(chosen), which activation is meant where several have the release. C(committed) is
+        what the whole fleet has taken last, C(previous) what it had before that.
+    type: str
+    choices: [current, committed, previous]
+    default: current
   env:
     description: The environment of the service, in this order.
     type: dict
@@ -204,18 +211,19 @@ def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
         "pending": bool(why),
         "reasons": why,
         "current": before.number if before else 0,
-        "uncommitted": before is not None and activation.committed(app) != before.number,
+        "uncommitted": activation.is_uncommitted(app),
     }
 
 
 def choose(module: AnsibleModule, app: App) -> dict[str, Any]:
     wanted = module.params["release"]
-    found, now = activation.choose(app, wanted), activation.current(app)
+    found, now = activation.choose(app, wanted, module.params["prefer"]), activation.current(app)
     if found is None:
         kept = ", ".join(activation.kept_releases(app)) or "none"
+        which = f"release {wanted} here" if wanted else "former release"
         raise DeployError(
-            f"apps.{app.name}: there is no release {wanted} here to go back to; those kept, the "
-            f"newest first: {kept}"
+            f"apps.{app.name}: there is no {which} to go back to; those kept, the newest first: "
+            f"{kept}"
         )
     why = activation.reasons_to_return(app, found)
     return {
@@ -224,7 +232,7 @@ def choose(module: AnsibleModule, app: App) -> dict[str, Any]:
         "pending": bool(why),
         "reasons": why,
         "current": now.number if now else 0,
-        "uncommitted": now is not None and activation.committed(app) != now.number,
+        "uncommitted": activation.is_uncommitted(app),
     }
 
 
@@ -311,6 +319,11 @@ def main() -> None:
             "hook": {"type": "str"},
             "run": {"type": "dict", "default": {}},
             "release": {"type": "str"},
+            "prefer": {
+                "type": "str",
+                "choices": ["current", "committed", "previous"],
+                "default": "current",
+            },
             "env": {"type": "dict", "default": {}},
             "units": {"type": "dict", "default": {}},
             "files": {"type": "dict", "default": {}},

@@ -70,9 +70,11 @@ EXAMPLES = r"""
 RETURN = r"""
 apps:
   description:
-    - App → what is in force here, as C(release), C(activation), C(previous) (the release a
-      rollback goes to), C(kept) (the releases it can go to) and C(hold) (the rollback that stays
-      until the next deploy, or nothing).
+    - App → what is in force here, as C(release) and C(activation); C(committed), the release that
+      the whole fleet has taken last, and C(uncommitted), whether that is another activation, of a
+      change that never came to its end; C(previous), the release before it; C(kept), the releases
+      that a rollback can go to; and C(hold), the rollback that stays until the next deploy, or
+      nothing.
   type: dict
   returned: state is begun
 """
@@ -107,11 +109,13 @@ def begin(module: AnsibleModule, names: list[str]) -> dict[str, Any]:
 
 def facts(app: App) -> dict[str, Any]:
     now = activation.current(app)
-    former = activation.previous(app)
+    former, fleets = activation.previous(app), activation.last_committed(app)
     return {
         "activation": now.number if now else 0,
-        "release": now.release.partition(".")[0] if now else "",
-        "previous": former.release.partition(".")[0] if former else "",
+        "release": now.id if now else "",
+        "previous": former.id if former else "",
+        "committed": fleets.id if fleets else "",
+        "uncommitted": activation.is_uncommitted(app),
         "kept": activation.kept_releases(app),
         "hold": serving(app).get("hold"),
     }

@@ -40,10 +40,6 @@ options:
     type: list
     elements: str
     default: []
-  path:
-    description: The folder of nginx's configuration.
-    type: path
-    default: /etc/nginx
   pool_state:
     description:
       - The file of M(pool_render). The pools in it are laid as it has them at the time, whatever
@@ -57,22 +53,7 @@ options:
         a copy of it is kept beside it, as C(.distribution).
     type: str
     default: Managed by fuego-deploy
-  executable:
-    description: The program.
-    type: str
-    default: nginx
-  pid_file:
-    description: Where the running nginx has its process id.
-    type: path
-    default: /run/nginx.pid
-  error_log:
-    description: Where the running nginx says why it did not take a configuration.
-    type: path
-    default: /var/log/nginx/error.log
-  reload_timeout:
-    description: Seconds within which a reload has to take.
-    type: float
-    default: 10
+extends_documentation_fragment: [nginx]
 attributes:
   check_mode:
     support: full

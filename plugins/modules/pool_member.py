@@ -99,26 +99,7 @@ options:
     description: Where nginx logs requests as lines of JSON.
     type: path
     default: /var/log/nginx/access.log
-  path:
-    description: The folder of nginx's configuration.
-    type: path
-    default: /etc/nginx
-  executable:
-    description: The program.
-    type: str
-    default: nginx
-  pid_file:
-    description: Where the running nginx has its process id.
-    type: path
-    default: /run/nginx.pid
-  error_log:
-    description: Where the running nginx says why it did not take a configuration.
-    type: path
-    default: /var/log/nginx/error.log
-  reload_timeout:
-    description: Seconds within which a reload has to take.
-    type: float
-    default: 10
+extends_documentation_fragment: [nginx]
 attributes:
   check_mode:
     support: full

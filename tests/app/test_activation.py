@@ -135,6 +135,17 @@ def test_a_former_release_with_its_settings(app: App) -> None:
     assert activation.reasons_to_return(app, now) == []
 
 
+def test_the_way_back_from_other_settings_of_the_same_release(app: App) -> None:
+    serve(app)
+    serve(app, replace(WANTED, env={"GREETING": "hello"}))
+    release = WANTED.release
+    assert activation.choose(app, release) == activation.current(app)
+    assert activation.choose(app, release, "previous") == activation.read(app, "1")
+    activation.switch(app, activation.lay(app, replace(WANTED, env={"GREETING": "moin"})).number)
+    assert activation.is_uncommitted(app)
+    assert activation.choose(app, release, "committed") == activation.read(app, "2")
+
+
 def test_a_rollback_holds_until_a_deploy(app: App) -> None:
     serve(app)
     activation.hold(app, "site", "alice@desk")

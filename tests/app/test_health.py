@@ -5,21 +5,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from clock import Clock
 from fuego_deploy import health
 from fuego_deploy.health import Answer, Gate
 
 GATE = Gate("127.0.0.1", 1, "/healthz", {"Host": "shop.example"}, (), 5.0)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def wait(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clock import Clock
 from fuego_deploy import connections
 from fuego_deploy.connections import count, ends, wait
 
@@ -51,17 +52,6 @@ def test_only_the_far_end_counts_and_only_what_is_open(tmp_path: Path) -> None:
     table.write_text("header\n" + "".join(f" {n}: {row} {rest}\n" for n, row in enumerate(rows)))
     tables = (table, tmp_path / "no-tcp6")
     assert count({"shop": ends("10.0.0.2", 8000)}, tables) == {"shop": 2}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def waited(

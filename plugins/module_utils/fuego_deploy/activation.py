@@ -80,6 +80,11 @@ class Found:
     number: int
     digest: str
     release: str
+    """The folder in releases/: the id, and a suffix where another Python built it."""
+
+    @property
+    def id(self) -> str:
+        return self.release.partition(".")[0]
 
 
 def read(app: App, name: str | None) -> Found | None:
@@ -102,6 +107,18 @@ def previous(app: App) -> Found | None:
     return read(app, pointed_to(app.previous))
 
 
+def last_committed(app: App) -> Found | None:
+    """What the whole fleet has taken last."""
+    number = committed(app)
+    return None if number is None else read(app, str(number))
+
+
+def is_uncommitted(app: App) -> bool:
+    """Whether a change was begun here that never came to its end on the whole fleet."""
+    now = current(app)
+    return now is not None and committed(app) != now.number
+
+
 def numbers(app: App) -> list[int]:
     if not app.activations.is_dir():
         return []
@@ -121,17 +138,19 @@ def find(app: App, digest: str) -> Found | None:
     return None
 
 
-def choose(app: App, release: str) -> Found | None:
-    """The newest complete activation with that release, the current one before all others."""
-    now = current(app)
-    candidates = [now] if now else []
+def choose(app: App, release: str, prefer: str = "current") -> Found | None:
+    """The complete activation with that release which is `prefer`red: "current", "committed" (what
+    the fleet had before a change that never ended) or "previous". Where that one has another
+    release, the current one counts first, then the newest."""
+    first = {"committed": last_committed, "previous": previous}.get(prefer, current)(app)
+    candidates = [found for found in (first, current(app)) if found]
     candidates += [f for n in reversed(numbers(app)) if (f := read(app, str(n)))]
-    return next((f for f in candidates if f.release.partition(".")[0] == release), None)
+    return next((f for f in candidates if f.id == release), None)
 
 
 def kept_releases(app: App) -> list[str]:
     """The ids of the releases that some complete activation has, the newest first."""
-    found = [f.release.partition(".")[0] for n in numbers(app) if (f := read(app, str(n)))]
+    found = [f.id for n in numbers(app) if (f := read(app, str(n)))]
     return list(dict.fromkeys(reversed(found)))
 
 
@@ -304,7 +323,6 @@ class Switch:
     """systemd has to read the unit files again."""
     socket: bool
     """The socket unit is not the one in force: stop the service, restart the socket."""
-    previous: int | None
 
 
 def switch(app: App, number: int, check_mode: bool = False) -> Switch:
@@ -340,7 +358,6 @@ def switch(app: App, number: int, check_mode: bool = False) -> Switch:
             )
             for name, digest in wanted.items()
         ),
-        previous=now.number if now else None,
     )
     if check_mode:
         return result
@@ -389,8 +406,7 @@ def hold(app: App, purpose: str, who: str) -> None:
     record, now = serving(app), current(app)
     kept = {name: value for name, value in record.items() if name != "hold"}
     if purpose == "rollback" and now:
-        kept["hold"] = {"release": now.release.partition(".")[0], "by": who,
-                        "since": now_in_words()}  # fmt: skip
+        kept["hold"] = {"release": now.id, "by": who, "since": now_in_words()}
     if purpose in ("rollback", "deploy") and kept != record:
         write_json(app.home / SERVING, kept)
 

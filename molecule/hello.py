@@ -1,0 +1,145 @@
+"""The apps hello (gunicorn) and hello-async (uvicorn) on a fleet: what every scenario shares that
+changes one. Their source is the tests' own copy, so that a test can make a release of any kind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from conftest import INVENTORY, ROOT, Lab
+from traffic import Report
+
+SITES = {"hello": "hello.localhost", "hello-async": "hello-async.localhost"}
+RATE = 170  # requests a second to each app
+BROKEN = "\nif __name__ != '__main__' and server() == {server!r}{where}:\n    {what}\n"
+
+
+class Fleet:
+    """The two apps as an inventory would describe them, from a source that tests change."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.source = folder / "hello"
+        shutil.copytree(ROOT / "apps/hello", self.source)
+        self.main = (self.source / "main.py").read_text()
+        self.apps = yaml.safe_load((INVENTORY / "group_vars/all/apps.yml").read_text())["apps"]
+        for app in self.apps.values():
+            app["source"]["path"] = str(self.source)
+        self.file = folder / "apps.json"
+        self.write(self.main)
+
+    def write(self, main: str, **settings: object) -> None:
+        """Change the source; `settings` are laid over both apps' entries."""
+        (self.source / "main.py").write_text(main)
+        apps = {name: {**app, **settings} for name, app in self.apps.items()}
+        self.file.write_text(json.dumps({"apps": apps}))
+
+    def version(self, number: int) -> None:
+        """Another release that works."""
+        self.main = f"{self.main.partition('# version')[0]}# version {number}\n"
+        self.write(self.main)
+
+    def broken(self, server: str, what: str, host: str = "") -> None:
+        """A release that imports, and fails once that server runs it."""
+        where = f" and socket.gethostname() == {host!r}" if host else ""
+        self.write(self.main + BROKEN.format(server=server, where=where, what=what))
+
+    def run(
+        self, playbook: str, *more: str, **variables: object
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a playbook over these apps, with extra variables as -e app=hello gives them."""
+        return self.lab.playbook(
+            playbook if playbook == "site.yml" else f"playbooks/{playbook}",
+            *more,
+            *self.arguments(**variables),
+        )
+
+    def arguments(self, **variables: object) -> list[str]:
+        """The extra variables of a run as words of its command line."""
+        return ["-e", f"@{self.file}", *(["-e", json.dumps(variables)] if variables else [])]
+
+    def run_until(self, host: str, app: str, other_than: set[str], **variables: object) -> None:
+        """Begin a deploy, and kill its controller once `host` serves another release, proved."""
+        process = self.lab.start("playbooks/deploy.yml", *self.arguments(app=app, **variables))
+        deadline = time.monotonic() + 300
+        while time.monotonic() < deadline and process.poll() is None:
+            now = serving(self.lab, host, app)
+            if now.get("proved") and now["release"].partition(".")[0] not in other_than:
+                break
+            time.sleep(0.2)
+        assert process.poll() is None, "the deploy ended before it could be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def traffic(
+    lab: Lab, mark: str, balancers: tuple[str, ...] = ("lb1", "lb2")
+) -> Iterator[dict[str, Report]]:
+    """Traffic to both apps through these balancers; on the way out nothing must be lost."""
+    reports: dict[str, Report] = {}
+    with (
+        lab.traffic(
+            SITES["hello"], balancers=balancers, rate=RATE, without=("websocket", "events")
+        ) as one,
+        lab.traffic(SITES["hello-async"], balancers=balancers, rate=RATE) as other,
+    ):
+        for each in (one, other):
+            each.mark(mark)
+        yield reports
+    for name, each in (("hello", one), ("hello-async", other)):
+        reports[name] = each.report()
+        print(f"{name}: {reports[name].summary()}")
+    for report in reports.values():
+        assert not report.failed, report.summary()
+
+
+def serving(lab: Lab, host: str, app: str) -> dict[str, Any]:
+    """What a host notes of the activation in force."""
+    text = lab.host(host).run(f"cat /srv/{app}/serving.json").stdout
+    found: dict[str, Any] = json.loads(text or "{}")
+    return found
+
+
+def releases(lab: Lab, hosts: tuple[str, ...]) -> dict[str, set[str]]:
+    """App → the releases that its hosts answer with, asked one by one past the balancers."""
+    found: dict[str, set[str]] = {}
+    for app in SITES:
+        for name in hosts:
+            host = lab.host(name)
+            address = host.run(f"systemctl show --property=Listen --value {app}.socket").stdout
+            ask = f"print(urlopen('http://{address.split()[0]}/whoami', timeout=5).read().decode())"
+            answer = host.run(f'python3 -c "from urllib.request import urlopen; {ask}"')
+            assert answer.rc == 0, f"{app} on {name} does not answer: {answer.stderr}"
+            found.setdefault(app, set()).add(json.loads(answer.stdout)["release"])
+    return found
+
+
+def out_of_pools(lab: Lab, balancers: tuple[str, ...] = ("lb1", "lb2")) -> dict[str, list[str]]:
+    """Balancer → the server lines that are down, of all pools."""
+    command = "grep --no-filename --word-regexp down /etc/nginx/pools/*.conf"
+    return {name: lab.host(name).run(command).stdout.splitlines() for name in balancers}
+
+
+def assert_whole(lab: Lab, hosts: tuple[str, ...], expected: dict[str, set[str]]) -> None:
+    """One release on all hosts, each of them in both pools of both balancers, no lock left."""
+    assert releases(lab, hosts) == expected
+    assert out_of_pools(lab) == {"lb1": [], "lb2": []}
+    for name in hosts:
+        assert lab.host(name).run("ls /var/lib/fuego-deploy/locks").stdout == ""
+
+
+def audit(lab: Lab, host: str, app: str) -> list[dict[str, str]]:
+    """The audit log of a host, of one app."""
+    lines = lab.host(host).file("/var/log/fuego-deploy/audit.jsonl").content_string.splitlines()
+    return [entry for line in lines if (entry := json.loads(line))["app"] == app]
