@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import activation, change, health, listening, release
+    from fuego_deploy import activation, change, credentials, health, listening, release
     from fuego_deploy.layout import App, DeployError, locked, refuse_foreign
 else:
     from ansible.module_utils.fuego_deploy import (
         activation,
         change,
+        credentials,
         health,
         listening,
         release,
@@ -118,6 +119,15 @@ options:
     description: Names and texts of further files of the activation.
     type: dict
     default: {}
+  secrets:
+    description: The app's secrets, as the filter C(pack_secrets) makes one text of them.
+    type: str
+    default: ""
+  secrets_env:
+    description: Names of the secrets that go into the service's environment as well.
+    type: list
+    elements: str
+    default: []
   callable:
     description: What has to import, as C(module:attribute).
     type: str
@@ -183,7 +193,10 @@ def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
     refuse_foreign(app)
     listening.check_listening(app, given["units"].get(f"{app.name}.socket", ""))
     env = {name: str(value) for name, value in given["env"].items()}
-    wanted = activation.Wanted(given["release"] or "", env, given["units"], given["files"])
+    secrets = credentials.unpack(app, given["secrets"])
+    wanted = activation.Wanted(
+        given["release"] or "", env, given["units"], given["files"], secrets, given["secrets_env"]
+    )
     made: list[str] = []
     if not module.check_mode:
         made += release.ensure_access(app)
@@ -239,14 +252,18 @@ def choose(module: AnsibleModule, app: App) -> dict[str, Any]:
 def difference(
     app: App, before: "activation.Found | None", wanted: "activation.Wanted"
 ) -> list[dict[str, str]]:
-    """What differs between the activation in force and the wanted one, file by file."""
+    """What differs between the activation in force and the wanted one, file by file; of secrets,
+    which ones."""
     folder = app.activations / str(before.number) if before else None
+    sides = {"release": (f"{before.release}\n" if before else "", f"{wanted.release}\n")}
+    for name, after in wanted.content(app).items():
+        path = folder / name if folder else None
+        there = path.read_text(encoding="utf-8") if path and path.is_file() else ""
+        sides[name] = there, after
+    kept = credentials.read(folder) if folder else {}
+    sides[credentials.FOLDER] = credentials.difference(kept, wanted.secrets)
     result = []
-    for name, after in {"release": f"{wanted.release}\n", **wanted.content(app)}.items():
-        there = f"{before.release}\n" if before else ""
-        if name != "release":
-            path = folder / name if folder else None
-            there = path.read_text(encoding="utf-8") if path and path.is_file() else ""
+    for name, (there, after) in sides.items():
         if there != after:
             header = f"{app.activations}/{{}}/{name}"
             result.append({
@@ -327,6 +344,8 @@ def main() -> None:
             "env": {"type": "dict", "default": {}},
             "units": {"type": "dict", "default": {}},
             "files": {"type": "dict", "default": {}},
+            "secrets": {"type": "str", "default": "", "no_log": True},
+            "secrets_env": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "callable": {"type": "str"},
             "protocol": {"type": "str", "choices": ["wsgi", "asgi"]},
             "keep": {"type": "int", "default": 5},

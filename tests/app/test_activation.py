@@ -1,11 +1,13 @@
 """Activations: equal ones are found again, interrupted ones cleared, a switch is one step."""
 
+import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fuego_deploy import activation, units
+from fuego_deploy import activation, sandbox, units
 from fuego_deploy.activation import Wanted
 from fuego_deploy.layout import App, DeployError, serving
 from fuego_deploy.units import State
@@ -266,9 +268,71 @@ def test_going_back_by_deploying_is_a_new_activation(app: App) -> None:
     assert serve(app) == 3
 
 
-def test_secrets_of_the_environment_are_roots(app: App) -> None:
-    number = activation.lay(app, WANTED).number
-    assert (app.activations / str(number) / "env").stat().st_mode & 0o777 == 0o600
+def test_secrets_are_roots(app: App) -> None:
+    wanted = replace(WANTED, secrets={"API_KEY": b"\xff\n", "TOKEN": b"t"}, secrets_env=["TOKEN"])
+    folder = app.activations / str(activation.lay(app, wanted).number)
+    assert (folder / "secrets" / "API_KEY").read_bytes() == b"\xff\n"
+    assert (folder / "secrets" / "TOKEN.env").read_bytes() == b'TOKEN="t"\n'
+    assert {
+        str(path.relative_to(folder)): f"{path.stat().st_mode & 0o777:o}"
+        for path in (folder / ".activation.json", folder / "env", *folder.glob("secrets/**"))
+    } == {
+        ".activation.json": "600", "env": "600", "secrets": "700", "secrets/API_KEY": "600",
+        "secrets/TOKEN": "600", "secrets/TOKEN.env": "600",
+    }  # fmt: skip
+
+
+def test_another_secret_is_another_activation(app: App) -> None:
+    serve(app, replace(WANTED, secrets={"A": b"1", "B": b"2"}))
+    for number, changed in enumerate(
+        [
+            replace(WANTED, secrets={"A": b"1", "B": b"3"}),
+            replace(WANTED, secrets={"A": b"1"}),
+            replace(WANTED, secrets={"A": b"1"}, secrets_env=["A"]),
+            WANTED,
+        ],
+        start=2,
+    ):
+        assert reasons(app, changed)
+        assert serve(app, changed) == number
+        assert reasons(app, changed) == []
+
+
+def test_an_app_without_secrets_has_the_digest_it_always_had(app: App) -> None:
+    """So that an update of ours restarts no app."""
+    assert not (app.activations / str(activation.lay(app, WANTED).number) / "secrets").exists()
+    whole = json.dumps([WANTED.release, WANTED.content(app)], sort_keys=True)
+    assert WANTED.digest(app) == hashlib.sha256(whole.encode()).hexdigest()
+
+
+def test_secrets_show_in_no_repr() -> None:
+    assert "hush" not in repr(replace(WANTED, secrets={"A": b"hush"}))
+
+
+def test_commands_beside_the_service_read_their_own_activation(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no value is on a command line, which everybody may read."""
+    unit = (
+        f"[Service]\nEnvironmentFile={app.current}/env\n"
+        f"LoadCredential=A:{app.current}/secrets/A\nEnvironmentFile={app.current}/secrets/A.env\n"
+        f"EnvironmentFile=-{app.settings}/env.local\n"
+    )
+    wanted = replace(
+        WANTED, units={SERVICE: HEADER + unit}, secrets={"A": b"hush"}, secrets_env=["A"]
+    )
+    number = activation.lay(app, wanted).number
+    ran: list[list[str]] = []
+    monkeypatch.setattr("subprocess.run", lambda command, **_: ran.append(command))
+    sandbox.run_as_app(app, number, ["true"], 5)
+    folder = app.activations / str(number)
+    assert [item for item in ran[0] if "Credential" in item or "EnvironmentFile" in item] == [
+        f"--property=EnvironmentFile={folder}/env",
+        f"--property=LoadCredential=A:{folder}/secrets/A",
+        f"--property=EnvironmentFile={folder}/secrets/A.env",
+        f"--property=EnvironmentFile=-{app.settings}/env.local",
+    ]
+    assert "hush" not in " ".join(ran[0])
 
 
 def test_the_operators_file_is_made_once(app: App) -> None:
@@ -298,6 +362,7 @@ def test_the_check_has_the_services_sandbox_and_the_operators_openings(app: App)
     (folder / "10-jit.conf").write_text("[Service]\nMemoryDenyWriteExecute=no\nRestart=no\n")
     assert units.properties(unit, units.drop_ins(app.units, SERVICE)) == [
         "User=hello",
+        "EnvironmentFile=/env",
         "MemoryDenyWriteExecute=yes",
         "MemoryDenyWriteExecute=no",
     ]

@@ -2,8 +2,10 @@
 
 activations/<n>/release          symlink to the release
 activations/<n>/env              what the service's environment is made of
+activations/<n>/secrets/         what the service gets as credentials; root's alone
 activations/<n>/units/           the unit files, as they are in /etc/systemd/system
-activations/<n>/.activation.json written last; without it the folder is unfinished
+activations/<n>/.activation.json written last; without it the folder is unfinished; root's alone,
+                                 since the digest in it is one of the secrets as well
 activations/<n>/.gate.json       the health gate it passed, to be asked again on the way back
 serving.json                     what is in force, proved and committed (layout.serving)
 """
@@ -14,11 +16,11 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import checker, environment, listening, units
+from . import checker, credentials, environment, listening, units
 from .layout import (
     MARK,
     SERVING,
@@ -58,6 +60,9 @@ class Wanted:
     env: Mapping[str, str]
     units: Mapping[str, str]
     files: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    secrets_env: Sequence[str] = ()
+    """The secrets that the service's environment has, too."""
 
     def content(self, app: App) -> dict[str, str]:
         """Path below the activation → text."""
@@ -67,10 +72,15 @@ class Wanted:
             **dict(self.files),
         }
 
+    def closed(self, app: App) -> dict[str, bytes]:
+        """Path below the activation → what nobody but root may read, and no diff may show."""
+        return credentials.files(app, self.secrets, self.secrets_env)
+
     def digest(self, app: App) -> str:
         """What two equal activations share."""
-        whole = json.dumps([self.release, self.content(app)], sort_keys=True)
-        return hashlib.sha256(whole.encode()).hexdigest()
+        closed = {n: hashlib.sha256(data).hexdigest() for n, data in self.closed(app).items()}
+        parts = [self.release, self.content(app), *([closed] if closed else [])]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +176,14 @@ def lay(app: App, wanted: Wanted) -> Found:
             for name, text in wanted.content(app).items():
                 secret = name == "env"  # systemd reads it as root, before it becomes the app
                 write_file(folder / name, text, 0o600 if secret else 0o644)
+            closed = wanted.closed(app)
+            if closed:
+                ensure_folder(folder / credentials.FOLDER, 0o700)
+            for name, data in closed.items():
+                write_file(folder / name, data, 0o600)
             digest = wanted.digest(app)
-            write_json(folder / MARKER, {"digest": digest, "release": wanted.release,
-                                         "made": now_in_words()})  # fmt: skip
+            marker = {"digest": digest, "release": wanted.release, "made": now_in_words()}
+            write_json(folder / MARKER, marker, 0o600)
     except BaseException:
         with contextlib.suppress(OSError):
             remove_tree(folder)
@@ -266,7 +281,8 @@ def check_callable(app: App, number: int, target: str, protocol: str) -> None:
     check_program(app, unit, release)
     code = inspect.getsource(checker)  # works from the zip that Ansible runs modules from
     python = str(release / ".venv" / "bin" / "python")
-    done = run_as_app(app, number, [python, "-c", code, target], CHECK_SECONDS)
+    names = sorted(credentials.read(folder))
+    done = run_as_app(app, number, [python, "-c", code, target, *names], CHECK_SECONDS)
     judge(app, target, protocol, done.stdout, done.stderr, done.returncode)
 
 
@@ -288,18 +304,27 @@ def judge(app: App, target: str, protocol: str, out: str, err: str, status: int)
         verdict = json.loads(out)
     except ValueError:
         said = "\n".join(err.strip().splitlines()[-15:]) or "it said nothing"
+        said = credentials.hide(app, said)
         raise DeployError(
             f"{where} cannot be imported: the process ended with status {status} "
             f"(or took more than {CHECK_SECONDS} s)\n{said}"
         ) from None
+    if verdict.get("lacking"):
+        raise DeployError(
+            f"app_secrets.{app.name}: {', '.join(verdict['lacking'])} did not reach the app, since "
+            "systemd mounted no credentials for it; where this host is a container, share its "
+            "mounts at boot: mount --make-rshared /"
+        )
     if "trace" in verdict:
         trace = "\n".join(str(verdict["trace"]).strip().splitlines()[-12:])
+        trace = credentials.hide(app, trace)
         raise DeployError(f"{where} cannot be imported, {verdict['error']}:\n{trace}")
     if "error" in verdict:
         there = ", ".join(verdict["callables"]) or "none"
         raise DeployError(f"{where}: {verdict['error']}; the callables in it are: {there}")
     kind = verdict["kind"]
-    what = f"a {verdict['type']} called with {verdict['parameters'] or 'unknown parameters'}"
+    parameters = credentials.hide(app, verdict["parameters"])
+    what = f"a {verdict['type']} called with {parameters or 'unknown parameters'}"
     if kind == "none":
         raise DeployError(f"{where} is a {verdict['type']}, which nothing can call")
     if kind == "other":

@@ -7,10 +7,10 @@ last lines of the app's journal.
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from . import activation, audit, health, units
+from . import activation, audit, credentials, health, units
 from .layout import (
     SERVING,
     App,
@@ -137,11 +137,12 @@ def pass_gate(app: App, gate: health.Gate) -> None:
 
     outcome = health.wait(gate, given_up)
     if not outcome.healthy:
-        raise DeployError(outcome.told(gate))
+        answer = replace(outcome.answer, text=credentials.hide(app, outcome.answer.text))
+        raise DeployError(replace(outcome, answer=answer).told(gate))
 
 
 def last_words(app: App, since: float) -> str:
-    said = units.journal(app.unit_names, since)
+    said = credentials.hide(app, units.journal(app.unit_names, since))
     return f"The last lines of its journal:\n{said}" if said else "Its journal says nothing."
 
 
@@ -178,7 +179,7 @@ def run_hooks(
         }
         with progress.during(f"{name}: {command}"):
             done = run_as_app(app, number, ["/bin/sh", "-c", command], HOOK_SECONDS, extra)
-        output = (done.stdout + done.stderr).strip()
+        output = credentials.hide(app, (done.stdout + done.stderr).strip())
         progress.hooks.append({"hook": name, "command": command, "output": output})
         if done.returncode:
             raise DeployError(

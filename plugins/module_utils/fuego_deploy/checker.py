@@ -1,6 +1,6 @@
 """Runs with an app's own Python, inside its sandbox: does the callable import, and what is it?
 
-    python checker.py module:attribute
+    python checker.py module:attribute [CREDENTIAL ...]
 
 Prints one JSON object on the standard output; whatever the app prints goes to standard error.
 Nothing but the standard library may be imported here, and nothing of this package.
@@ -44,6 +44,12 @@ def _fits(signature: inspect.Signature, count: int) -> bool:
     return True
 
 
+def lacking(names: list[str]) -> list[str]:
+    """The credentials of the service that cannot be read here."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    return [name for name in names if not os.access(os.path.join(folder, name), os.R_OK)]
+
+
 def check(target: str) -> dict[str, object]:
     """{"kind": …} or {"error": …, "trace": last lines}."""
     module, _, attributes = target.partition(":")
@@ -78,7 +84,8 @@ def main() -> None:
     answer = os.dup(1)
     os.dup2(2, 1)
     sys.path.insert(0, os.getcwd())
-    verdict = check(sys.argv[1])
+    names = lacking(sys.argv[2:])
+    verdict = {"lacking": names} if names else check(sys.argv[1])
     sys.stdout.flush()
     sys.stderr.flush()
     os.write(answer, json.dumps(verdict).encode())

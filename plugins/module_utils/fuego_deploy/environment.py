@@ -29,9 +29,11 @@ def quote(value: str) -> str:
     return '"' + re.sub(r'(["\\`$])', r"\\\1", value) + '"'
 
 
-def check(name: str, value: str, app: str) -> None:
-    """Refuse what would not arrive: systemd drops it, or the kernel refuses to start the app."""
-    where = f"apps.{app}.env.{name}"
+def check(where: str, name: str, value: str) -> None:
+    """Refuse what would not arrive: systemd drops it, or the kernel refuses to start the app.
+
+    `where` is the key that the inventory has it under, for the message.
+    """
     if not NAME.match(name):
         raise DeployError(f"{where}: not a name for the environment; use letters, digits and _")
     unfit = UNFIT.search(value)
@@ -50,6 +52,6 @@ def check(name: str, value: str, app: str) -> None:
 def render(app: str, env: Mapping[str, str]) -> str:
     """The whole file."""
     for name, value in env.items():
-        check(name, value, app)
+        check(f"apps.{app}.env.{name}", name, value)
     lines = [f"{name}={quote(value)}\n" for name, value in env.items()]
     return HEADER.format(app=app) + "".join(lines)

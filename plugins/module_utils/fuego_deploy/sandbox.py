@@ -20,12 +20,12 @@ def run_as_app(
     folder = app.activations / str(number)
     unit = (folder / "units" / f"{app.name}.service").read_text(encoding="utf-8")
     release = folder.joinpath("release").resolve()
+    properties = units.properties(unit, units.drop_ins(app.units, f"{app.name}.service"))
     given = [
-        *units.properties(unit, units.drop_ins(app.units, f"{app.name}.service")),
+        # What the service reads through `current` is read in this activation.
+        *(item.replace(f"{app.current}/", f"{folder}/") for item in properties),
         f"WorkingDirectory={release / 'src'}",
         f"Environment=PATH={release}/.venv/bin:/usr/local/bin:/usr/bin:/bin",
-        f"EnvironmentFile={folder / 'env'}",
-        f"EnvironmentFile=-{app.settings / 'env.local'}",
         f"RuntimeMaxSec={seconds}",
     ]
     return subprocess.run(

@@ -10,7 +10,7 @@ from .layout import DeployError
 
 # What the check of an import shares with the service is all but its life as a service.
 NOT_FOR_A_CHECK = {
-    "BusName", "EnvironmentFile", "ExecCondition", "ExecReload", "ExecStart", "ExecStartPost",
+    "BusName", "ExecCondition", "ExecReload", "ExecStart", "ExecStartPost",
     "ExecStartPre", "ExecStop", "ExecStopPost", "FileDescriptorStoreMax", "KillMode", "NonBlocking",
     "NotifyAccess", "PIDFile", "RemainAfterExit", "Restart", "RestartSec", "RuntimeMaxSec",
     "Sockets", "StandardError", "StandardInput", "StandardOutput", "SyslogIdentifier",
