@@ -1,9 +1,10 @@
 """Check every app of the inventory before any host is touched, all errors at once.
 
-Takes `apps` and `app_defaults`, reads addresses and groups from the inventory, connects to no
-host, and returns the fleet as one complete plan: `load_balancers`, `apps`, `by_host`, `sites`, and
-the present `run`; `artifacts` is the controller's folder of them. With `only`, the name of an app,
-`by_host` holds that app alone. With `member`, an app has to be on the host of that name.
+Takes `apps` and `app_defaults`, reads addresses, groups and secrets from the inventory, connects
+to no host, and returns the fleet as one complete plan: `load_balancers`, `apps`, `by_host`,
+`sites`, and the present `run`; nothing of the secrets. `artifacts` is the controller's folder of
+them. With `only`, the name of an app, `by_host` holds that app alone. With `member`, an app has to
+be on the host of that name.
 """
 
 import os
@@ -11,6 +12,7 @@ import socket
 import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "plugins"), str(ROOT / "plugins" / "module_utils")]
 
 from fleet.catalogue import load  # noqa: E402
+from fleet.credentials import Unreadable  # noqa: E402
 from fleet.hosts import Host, Inventory  # noqa: E402
 from fleet.plan import plan  # noqa: E402
 from fleet.reading import suggest  # noqa: E402
@@ -54,8 +57,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         errors: list[str] = []
         variables = task_vars or {}
         inventory = read_inventory(variables)
+        hostvars = variables["hostvars"]
         fleet, found = plan(
-            plain(arguments["apps"]), plain(arguments["app_defaults"]), inventory, load(ROOT), ROOT
+            plain(arguments["apps"]),
+            plain(arguments["app_defaults"]),
+            inventory,
+            load(ROOT),
+            ROOT,
+            lambda name: self.read_secrets(hostvars.raw_get(name)),
         )
         errors += found
         only = arguments["only"]
@@ -69,13 +78,29 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         errors += check_member_given(arguments["member"], fleet["by_host"])
         used = dict.fromkeys([host["name"] for host in fleet["load_balancers"]])
         used |= dict.fromkeys(fleet["by_host"])
-        errors += check_lab(read_lab(used, variables["hostvars"], errors))
+        errors += check_lab(read_lab(used, hostvars, errors))
         if errors:
             return result | {"failed": True, "msg": report(errors)}
         # Ansible runs every task in a process of its own: the run is the one that made it.
         run = begin(default_cache() / "runs", arguments["purpose"], os.getppid())
         kept = {"run": run, "artifacts": str(default_cache() / "artifacts")}
         return result | {"changed": False} | kept | fleet
+
+    def read_secrets(self, variables: Mapping[str, Any]) -> Any:
+        """What app_secrets is with the raw variables of a host. Each template is made out alone,
+        and what Ansible says of one that cannot be is dropped: it shows the lines around it."""
+        templar = self._templar.copy_with_new_env(available_variables=variables)
+
+        def made_out(value: Any) -> Any:
+            if isinstance(value, Mapping):
+                return {plain(key): made_out(item) for key, item in value.items()}
+            try:
+                found = templar.template(value)
+                return found if isinstance(found, date) else plain(found)
+            except Exception:  # whatever a template or a vault raises
+                return Unreadable()
+
+        return made_out(variables.get("app_secrets", {}))
 
 
 def check_member_given(member: str | None, by_host: Mapping[str, Any]) -> list[str]:
@@ -94,6 +119,8 @@ def plain(value: Any) -> Any:
         return {plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return bytes(value)
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)

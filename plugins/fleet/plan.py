@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fleet.catalogue import Catalogue, Plain
 from fleet.checks import check_entry, check_ports, check_sites, check_source, is_open, place
+from fleet.credentials import Reader, check_secrets
 from fleet.entry import App, check_both, complete
 from fleet.hosts import Host, Inventory, check_balancers
 from fleet.reading import read_layer
@@ -14,9 +15,17 @@ APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 
 
 def plan(
-    apps: object, app_defaults: object, inventory: Inventory, catalogue: Catalogue, root: Path
+    apps: object,
+    app_defaults: object,
+    inventory: Inventory,
+    catalogue: Catalogue,
+    root: Path,
+    read_secrets: Reader = lambda _: {},
 ) -> tuple[Plain, list[str]]:
-    """The complete fleet, and every error that was found; the fleet is of use only without any."""
+    """The complete fleet, and every error that was found; the fleet is of use only without any.
+
+    Secrets are judged, and are no part of the fleet.
+    """
     errors: list[str] = []
     balancers = check_balancers(inventory, errors)
     defaults = read_layer("app_defaults", app_defaults or {}, catalogue.options, errors)
@@ -42,6 +51,7 @@ def plan(
         done.append(app)
     check_sites(done, errors)
     check_ports(done, inventory, errors)
+    check_secrets(done, [str(name) for name in apps], read_secrets, catalogue, errors)
     return _fleet(done, inventory, balancers), list(dict.fromkeys(errors))
 
 

@@ -21,6 +21,7 @@ ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 RESERVED_ENV = {
     "APP_NAME": "it is set to the app's name",
     "APP_RELEASE": "it is set to the release's id",
+    "CREDENTIALS_DIRECTORY": "systemd sets it",
     "FORWARDED_ALLOW_IPS": "it is set to the addresses of the load balancers",
     "LISTEN_FDNAMES": "systemd sets it",
     "LISTEN_FDS": "systemd sets it",

@@ -41,11 +41,21 @@ def inventory() -> Inventory:
 
 @pytest.fixture
 def planned(catalogue: Catalogue, source: Path, inventory: Inventory) -> Planner:
-    """Plan the given apps: `planned({name: entry}, app_defaults)` → fleet, errors."""
+    """Plan the given apps: `planned({name: entry}, app_defaults)` → fleet, errors.
+
+    `secrets` are app_secrets of every host, `host_secrets` those of some.
+    """
 
     def run(
-        apps: object, app_defaults: object = None, fleet: Inventory = inventory
+        apps: object,
+        app_defaults: object = None,
+        fleet: Inventory = inventory,
+        secrets: object = None,
+        host_secrets: Plain | None = None,
     ) -> tuple[Plain, list[str]]:
-        return plan(apps, app_defaults, fleet, catalogue, source)
+        def read(host: str) -> object:
+            return (host_secrets or {}).get(host, {} if secrets is None else secrets)
+
+        return plan(apps, app_defaults, fleet, catalogue, source, read)
 
     return run

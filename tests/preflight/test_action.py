@@ -97,3 +97,27 @@ def test_bad(run: Run, source: Path) -> None:
         f"lab: app3 does not answer on 127.0.0.1:{free}; boot the lab with: "
         "ansible-playbook playbooks/lab.yml (or make demo)",
     ]
+
+
+def test_secrets(run: Run, source: Path) -> None:
+    """Good ones are in nothing that is returned, bad ones in no message, templates included."""
+    shop = entry(source={"path": str(source / "app")})
+    address = {"app_address": "10.0.0.11"}
+    good = {"A": "hush", "B": "{{ 'hush' ~ 1 }}", "C": {"__ansible_unsafe": "hush {{ {% {# "}}
+    code, output, fleet = run({"shop": shop}, app1={**address, "app_secrets": {"shop": good}})
+    assert code == 0, output
+    assert "hush" not in output + json.dumps(fleet)
+
+    bad = {"A": "{{ nowhere }}", "B": "hush {{ hush", "C": "{{ 5 }}", "D": "{{ ['hush'] }}"}
+    code, output, _ = run({"shop": shop}, app1={**address, "app_secrets": {"shop": bad}})
+    assert code == 2
+    lines = output.splitlines()
+    start = next(i for i, line in enumerate(lines) if "errors found, no host was touched:" in line)
+    mend = "Ansible cannot decrypt it, or not make out its template"
+    assert [line.strip().split(";")[0] for line in lines[start + 1 : start + 5]] == [
+        f"app_secrets.shop.A: {mend}",
+        f"app_secrets.shop.B: {mend}",
+        "app_secrets.shop.C: is not text, as YAML reads it",
+        "app_secrets.shop.D: is no single value",
+    ]
+    assert "hush" not in output

@@ -36,6 +36,7 @@ def test_two_keys_are_enough(planned: Planner, source: Path) -> None:
         "drain_timeout": 30,
         "hooks": {"before_activate": [], "after_activate": [], "migrate": [], "after_deploy": []},
         "env": {},
+        "secrets_env": [],
         "hosts": ["app1", "app2"],
     }
 
@@ -88,6 +89,16 @@ def test_env_is_text_and_merged_by_name(planned: Planner) -> None:
     own = {"A": True, "B": 1.5, "C": "", "D": "a'b\"$x %n #\nü"}
     spec = only(planned({"shop": entry(env=own)}, {"env": {"A": 1, "Z": 0}}))
     assert spec["env"] == {"A": "true", "B": "1.5", "C": "", "D": "a'b\"$x %n #\nü", "Z": "0"}
+
+
+def test_secrets_are_judged_and_no_part_of_the_fleet(planned: Planner) -> None:
+    secrets = {"shop": {"API_KEY": "hush %$'\"{{ x }}\n", "EMPTY": "", "KEY": b"hush\xff"}}
+    fleet, errors = planned(
+        {"shop": entry(secrets_env=["EMPTY"])}, {"secrets_env": ["API_KEY"]}, secrets=secrets
+    )
+    assert errors == []
+    assert fleet["apps"]["shop"]["secrets_env"] == ["EMPTY"]
+    assert "hush" not in repr(fleet)
 
 
 def test_health_is_merged_by_key(planned: Planner) -> None:
