@@ -29,6 +29,7 @@ class Fleet:
 
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab = lab
+        self.inventories: tuple[Path, ...] = (INVENTORY,)
         self.source = folder / "hello"
         shutil.copytree(ROOT / "apps/hello", self.source)
         self.main = (self.source / "main.py").read_text()
@@ -62,6 +63,7 @@ class Fleet:
             playbook if playbook == "site.yml" else f"playbooks/{playbook}",
             *more,
             *self.arguments(**variables),
+            inventories=self.inventories,
         )
 
     def arguments(self, **variables: object) -> list[str]:
@@ -70,7 +72,11 @@ class Fleet:
 
     def run_until(self, host: str, app: str, other_than: set[str], **variables: object) -> None:
         """Begin a deploy, and kill its controller once `host` serves another release, proved."""
-        process = self.lab.start("playbooks/deploy.yml", *self.arguments(app=app, **variables))
+        process = self.lab.start(
+            "playbooks/deploy.yml",
+            *self.arguments(app=app, **variables),
+            inventories=self.inventories,
+        )
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline and process.poll() is None:
             now = serving(self.lab, host, app)

@@ -1,8 +1,15 @@
 """Filters of the playbooks: what failed, and what the hosts of a fleet have."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+# Ansible loads a filter by its path, so that its neighbours are no package to it.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))
+
+from fuego_deploy import pool
 
 
 def failure(result: Mapping[str, Any]) -> str:
@@ -63,9 +70,19 @@ def _most(releases: Iterable[str]) -> str:
     return next((one for one, _ in Counter(filter(None, releases)).most_common(1)), "")
 
 
+def removed_hosts(decided: Iterable[Mapping[str, pool.Hand]]) -> list[str]:
+    """The hosts that somebody took out for as long as the inventory has them, of what was decided
+    by hand, as pool_render reads it from each balancer."""
+    return [name for name, hand in pool.merge(decided).items() if hand["state"] == "removed"]
+
+
 class FilterModule:
     """The filters, as Ansible loads them."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return each filter by its name."""
-        return {"failure": failure, "former_releases": former_releases}
+        return {
+            "failure": failure,
+            "former_releases": former_releases,
+            "removed_hosts": removed_hosts,
+        }

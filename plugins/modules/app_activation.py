@@ -8,7 +8,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
     from fuego_deploy import activation, change, credentials, health, listening, release
-    from fuego_deploy.layout import App, DeployError, locked, refuse_foreign
+    from fuego_deploy.layout import (
+        FOLDER_MARK,
+        App,
+        DeployError,
+        has_account,
+        locked,
+        missing_claims,
+        refuse_foreign,
+    )
 else:
     from ansible.module_utils.fuego_deploy import (
         activation,
@@ -18,7 +26,15 @@ else:
         listening,
         release,
     )
-    from ansible.module_utils.fuego_deploy.layout import App, DeployError, locked, refuse_foreign
+    from ansible.module_utils.fuego_deploy.layout import (
+        FOLDER_MARK,
+        App,
+        DeployError,
+        has_account,
+        locked,
+        missing_claims,
+        refuse_foreign,
+    )
 
 DOCUMENTATION = r"""
 module: app_activation
@@ -97,9 +113,16 @@ options:
     type: dict
     default: {}
   release:
-    description:
-      - The folder in releases/ that the activation is to use; for C(chosen), the release's id.
+    description: The id of the release that the activation is to use.
     type: str
+  python:
+    description: The interpreter with which that release was built, for C(staged).
+    type: path
+    default: /usr/bin/python3
+  tentative:
+    description: For C(staged), whether to do nothing where the release is not built yet.
+    type: bool
+    default: false
   prefer:
     description:
       - For C(chosen), which activation is meant where several have the release. C(committed) is
@@ -157,6 +180,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+missing:
+  description: Whether the release has to be built first. Nothing else is returned then.
+  type: bool
+  returned: state is staged
 activation:
   description: The number of the activation; 0 in check mode where it is not laid out yet.
   type: int
@@ -191,11 +218,19 @@ hooks:
 def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
     given = module.params
     refuse_foreign(app)
+    built = release.find(app, given["release"], release.ask_python(app, given["python"]))
+    if given["tentative"] and (built is None or missing_claims(app) or not has_account(app)):
+        return {"changed": False, "missing": True}
     listening.check_listening(app, given["units"].get(f"{app.name}.socket", ""))
     env = {name: str(value) for name, value in given["env"].items()}
     secrets = credentials.unpack(app, given["secrets"])
     wanted = activation.Wanted(
-        given["release"] or "", env, given["units"], given["files"], secrets, given["secrets_env"]
+        built.name if built else "",
+        env,
+        given["units"],
+        given["files"],
+        secrets,
+        given["secrets_env"],
     )
     made: list[str] = []
     if not module.check_mode:
@@ -219,6 +254,7 @@ def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
     why = activation.reasons(app, wanted, found)
     return {
         "changed": bool(made),
+        "missing": False,
         "diff": difference(app, before, wanted),
         "activation": found.number if found else 0,
         "pending": bool(why),
@@ -336,6 +372,8 @@ def main() -> None:
             "hook": {"type": "str"},
             "run": {"type": "dict", "default": {}},
             "release": {"type": "str"},
+            "python": {"type": "path", "default": "/usr/bin/python3"},
+            "tentative": {"type": "bool", "default": False},
             "prefer": {
                 "type": "str",
                 "choices": ["current", "committed", "previous"],
@@ -362,7 +400,9 @@ def main() -> None:
     app = App(module.params["name"])
     steps = {"staged": stage, "chosen": choose, "hooked": hook, "active": activate, "undone": undo}
     try:
-        with contextlib.nullcontext() if module.check_mode else locked(app):
+        # A bare host has nothing to lock yet, and nothing is done there.
+        bare = module.check_mode or not (app.home / FOLDER_MARK).exists()
+        with contextlib.nullcontext() if bare else locked(app):
             result = steps[module.params["state"]](module, app)
     except DeployError as problem:
         module.fail_json(msg=str(problem))

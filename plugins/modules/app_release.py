@@ -2,7 +2,6 @@
 """Ansible module: releases of an app on a host."""
 
 import os
-import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
         App,
         DeployError,
         claim,
+        has_account,
         locked,
         missing_claims,
         refuse_foreign,
@@ -24,6 +24,7 @@ else:
         App,
         DeployError,
         claim,
+        has_account,
         locked,
         missing_claims,
         refuse_foreign,
@@ -138,15 +139,6 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "machine": os.uname().machine,
         "removed": removed,
     }
-
-
-def has_account(app: App) -> bool:
-    """Whether the app's own user exists; one that is not ours was refused before."""
-    try:
-        pwd.getpwnam(app.name)
-    except KeyError:
-        return False
-    return True
 
 
 def build(given: dict[str, Any], app: App, python: "release.Python") -> Path:

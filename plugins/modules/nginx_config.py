@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
@@ -86,7 +87,17 @@ reloaded:
   description: Whether the running nginx has taken the configuration anew.
   type: bool
   returned: always
+running:
+  description: Whether nginx is running.
+  type: bool
+  returned: always
+enabled:
+  description: Whether systemd starts nginx at boot.
+  type: bool
+  returned: always
 """
+
+ENABLED = Path("/etc/systemd/system/multi-user.target.wants/nginx.service")
 
 
 def run(module: AnsibleModule) -> dict[str, object]:
@@ -107,6 +118,8 @@ def run(module: AnsibleModule) -> dict[str, object]:
             "files": list(change.after),
             "tested": server.executable is not None,
             "reloaded": due and server.master is not None,
+            "running": server.master is not None,
+            "enabled": ENABLED.is_symlink(),
         }
         if module._diff:
             result["diff"] = nginx.differences(server.folder, change)

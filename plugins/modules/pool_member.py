@@ -28,7 +28,8 @@ description:
     requests for that path through the balancer itself until its access log shows that the host
     answered one. Where none is answered within O(timeout), the host goes back to how it was, and
     the task fails.
-  - C(removed) takes the host out of its pools for good, and waits like C(drained).
+  - C(removed) takes the host out of its pools for good, and waits like C(drained). By hand it
+    stays out for as long as an inventory has it.
   - A run of the state, the files and the reload is one step under nginx's lock, shared with
     M(nginx_config) and M(pool_render); waiting and asking are not part of it. Whoever is killed on
     the way is finished by the next call of any of them, for whatever host.
@@ -65,7 +66,8 @@ options:
   hand:
     description:
       - Whether a person does it. A drain by hand is kept until it is restored by hand. That also
-        ends what a run has drained; the reverse does not, see RV(held_out).
+        ends what a run has drained; the reverse does not, see RV(held_out). A host that is in no
+        pool is refused by name then.
     type: bool
     default: false
   last:
@@ -212,6 +214,8 @@ class Task:
 
     def split(self, state: pool.State) -> list[str]:
         """The pools that are meant and have the host; noted, and the others as unknown."""
+        if self.hand and not (self.params["state"] == "removed" and state.knows(self.member)):
+            pool.refuse_unknown(state, self.member)
         apps, unknown = pool.split(state, self.member, self.params["apps"])
         self.result |= {"apps": apps, "unknown": unknown}
         return apps
@@ -234,7 +238,11 @@ class Task:
         self.wait(before)
 
     def remove(self) -> None:
-        before, _ = self.commit(lambda state: pool.removed(state, self.member, self.spare(state)))
+        def change(state: pool.State) -> pool.State:
+            apps = self.spare(state)
+            return pool.removed(state, self.member, apps, self.record, self.hand)
+
+        before, _ = self.commit(change)
         self.wait(before)
 
     def restore(self) -> None:

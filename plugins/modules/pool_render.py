@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ options:
   state:
     description:
       - C(rendered) checks and renders. C(read) only returns RV(hosts), to merge those of all
-        balancers before any of them renders.
+        balancers before any of them renders, and RV(installed).
     type: str
     choices: [rendered, read]
     default: rendered
@@ -77,6 +78,10 @@ options:
     description: The folder of nginx's configuration, whose lock is taken.
     type: path
     default: /etc/nginx
+  executable:
+    description: nginx's program, to see whether it is installed.
+    type: str
+    default: nginx
   timeout:
     description: Seconds that one health check may take.
     type: float
@@ -117,7 +122,8 @@ refused:
 held_out:
   description:
     - One line for each member that a person or a run took out, naming the app, the member, who,
-      when and why.
+      when and why; for each host that somebody removed and the inventory still has; and for each
+      that left the inventory without.
   type: list
   elements: str
   returned: O(state=rendered)
@@ -127,10 +133,14 @@ state_file:
   returned: O(state=rendered)
 hosts:
   description:
-    - What was decided by hand, by host; each with C(state) (C(drained) or C(restored)), C(by),
-      C(when) and C(why).
+    - What was decided by hand, by host; each with C(state) (C(drained), C(restored) or C(removed)),
+      C(by), C(when) and C(why).
   type: dict
   returned: always
+installed:
+  description: Whether nginx is installed.
+  type: bool
+  returned: O(state=read)
 """
 
 
@@ -153,14 +163,16 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     p = module.params
     seen = pool.read(p["state_file"])
     if p["state"] == "read":
-        return {"changed": False, "hosts": seen.hosts}
+        found = module.get_bin_path(p["executable"], opt_dirs=nginx.SBIN)
+        return {"changed": False, "hosts": seen.hosts, "installed": found is not None}
     pools = pool.wanted(p["sites"], p["options"], p["listen"])
     seen.hosts = pool.merge([seen.hosts, *p["hand_drains"]])
-    verdicts = check(pools, pool.in_doubt(seen, pools, p["run"]), p["timeout"])
+    asked = pool.in_doubt(seen, pool.without_removed(pools, seen), p["run"])
+    verdicts = check(pools, asked, p["timeout"])
     with nginx.lock_if_there(Path(p["path"])):
         before = pool.read(p["state_file"])
-        now = pool.State(before.pools, before.admitted, before.drained,
-                         pool.merge([before.hosts, *p["hand_drains"]]))  # fmt: skip
+        hosts = pool.merge([before.hosts, *p["hand_drains"]])
+        now = dataclasses.replace(before, hosts=hosts)
         after = pool.renew(now, seen, pools, verdicts, p["run"], pool.now())
         pool.check_somebody_serves(before, after)
         if after != before and not module.check_mode:
@@ -173,7 +185,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             for (app, name, where), why in verdicts.items()
             if why
         ],
-        "held_out": after.held_out(),
+        "held_out": [*after.held_out(), *after.removals(), *after.orphans()],
         "hosts": after.hosts,
         "state_file": p["state_file"],
         "diff": pool.difference(p["state_file"], before, after),
@@ -192,6 +204,7 @@ def main() -> None:
             "run": {"type": "str", "default": ""},
             "state_file": {"type": "path", "default": pool.STATE_FILE},
             "path": {"type": "path", "default": "/etc/nginx"},
+            "executable": {"type": "str", "default": "nginx"},
             "timeout": {"type": "float", "default": 5.0},
         },
         required_if=[("state", "rendered", ["sites"])],

@@ -30,6 +30,7 @@ INVENTORY = {
     "lab_distribution",
     "lab_folder",
     "lab_id",
+    "lab_is_balancer",
     "lab_name",
     "lab_root",
     "lab_slot",
@@ -38,7 +39,8 @@ INVENTORY = {
 # What people pass on the command line. Never a variable inside a role: it would win over all.
 COMMAND_LINE = {
     *("add", "app", "host", "message", "release", "remove", "report", "state", "why"),
-    *("deploy_batch", "drain_timeout", "lock_steal", "lock_wait", "skip_unreachable"),
+    *("deploy_batch", "drain_timeout", "lock_steal", "lock_wait", "reboot_timeout"),
+    "skip_unreachable",
 }
 # What Ansible itself provides, beside ansible_*.
 MAGIC = {

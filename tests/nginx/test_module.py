@@ -80,7 +80,7 @@ def test_lays_files_and_says_which(tree: Tree, run: Run) -> None:
     result = run(files)
     assert result["changed"]
     assert result["files"] == list(files)
-    assert (result["tested"], result["reloaded"]) == (True, False)
+    assert (result["tested"], result["reloaded"], result["running"]) == (True, False, False)
     assert [d["after"] for d in result["diff"]] == list(files.values())
     assert stat.S_IMODE((tree.path / "nginx.conf").stat().st_mode) == 0o644
 

@@ -212,6 +212,19 @@ def test_what_is_unknown_is_told_and_nothing_changes(front: Balancer, run: Run) 
     assert run("app1", "drained", apps=["shop", "new"])["unknown"] == ["new"]
 
 
+def test_by_hand_what_is_unknown_is_refused_by_name(front: Balancer, run: Run) -> None:
+    for state in ("drained", "restored", "removed"):
+        assert "no pool here has a host of that name" in run("app9", state, hand=True)["msg"]
+
+
+def test_removed_by_hand_it_is_let_in_only_by_adding_it(front: Balancer, run: Run) -> None:
+    assert run("app1", "removed", hand=True, why="too many")["changed"]
+    assert front.serving() == {"app2"}
+    assert not run("app1", "removed", hand=True)["changed"]
+    for state in ("drained", "restored"):
+        assert "removed by alice@ctl" in run("app1", state, hand=True)["msg"]
+
+
 def test_a_balancer_without_nginx_or_pools_has_nothing_to_drain(front: Balancer, run: Run) -> None:
     for other in ({"executable": "no-nginx"}, {"state_file": "/no/such/file"}):
         for state in ("drained", "restored", "removed"):

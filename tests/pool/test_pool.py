@@ -206,7 +206,8 @@ def test_who_left_the_inventory_leaves_the_state() -> None:
     assert set(after.pools) == set(after.admitted) == {"shop"}
     assert set(after.admitted["shop"]) == {"app1"}
     assert after.drained == {}
-    assert after.hosts == {"app2": hand()}
+    assert after.hosts == {}
+    assert set(after.left) == {"app2"}
 
 
 def test_a_second_run_changes_nothing() -> None:
@@ -270,10 +271,34 @@ def test_a_member_that_is_held_out_is_not_admitted_where_it_moved() -> None:
 def test_who_is_removed_leaves_no_trace() -> None:
     found = state(site("shop"), site("blog"))
     found.drained["shop"], found.hosts["app1"] = {"app1": drain()}, hand()
-    once = pool.removed(found, "app1", ["shop"])
+    once = pool.removed(found, "app1", ["shop"], drain(), hand=False)
     assert once.apps_of("app1") == ["blog"]
     assert once.hosts == found.hosts
-    assert '"app1"' not in json.dumps(pool.as_json(pool.removed(once, "app1", ["blog"])))
+    last = pool.removed(once, "app1", ["blog"], drain(), hand=False)
+    assert '"app1"' not in json.dumps(pool.as_json(last))
+
+
+def test_who_is_removed_by_hand_stays_out_until_the_inventory_forgets_it() -> None:
+    once = pool.removed(state(), "app1", ["shop"], drain(why="scaled down"), hand=True)
+    assert once.removals()[0].startswith(f"app1: removed by alice@ctl at {NOW}: scaled down; it")
+    again = renew(once, {}, site("shop"))
+    assert (again.serving("shop"), again.hosts) == (["app2"], once.hosts)
+    others = [m for m in site()["members"] if m["name"] != "app1"]
+    gone = renew(again, {}, site("shop", *others))
+    assert (gone.hosts, gone.left) == ({}, {})
+    with pytest.raises(DeployError, match=r"no pool here has a host of that name; they have app2"):
+        pool.refuse_unknown(gone, "app1")
+    with pytest.raises(DeployError, match=r"let it in again first: scale.yml -e add=app1"):
+        pool.refuse_unknown(again, "app1")
+
+
+def test_who_only_lost_its_line_is_told_of_until_it_is_back_or_forgotten() -> None:
+    others = [m for m in site()["members"] if m["name"] != "app1"]
+    gone = renew(state(), {}, site("shop", *others))
+    assert gone.orphans()[0].startswith(f"app1: left the pools of shop at {NOW} with its line")
+    assert renew(gone, {}, site("shop", *others)).left == gone.left
+    assert renew(gone, {}, site("shop")).left == {}
+    assert pool.removed(gone, "app1", [], drain(), hand=True).left == {}
 
 
 def test_the_last_one_is_refused_and_the_others_are_named() -> None:

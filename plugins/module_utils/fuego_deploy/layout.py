@@ -92,6 +92,14 @@ def refuse_foreign(app: App) -> None:
         )
 
 
+def has_account(app: App) -> bool:
+    """Whether the app's own user exists."""
+    try:
+        return pwd.getpwnam(app.name).pw_gecos.split(",")[0] == app.comment
+    except KeyError:
+        return False
+
+
 def _foreign_user(app: App) -> Iterator[str]:
     with contextlib.suppress(KeyError):
         user = pwd.getpwnam(app.name)

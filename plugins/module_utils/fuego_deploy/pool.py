@@ -65,23 +65,34 @@ class Drain(TypedDict):
     why: str
 
 
+Decision = Literal["drained", "restored", "removed"]
+
+
 class Hand(TypedDict):
     """What somebody decided by hand for a host, in every pool that it is in."""
 
-    state: Literal["drained", "restored"]
+    state: Decision
     by: str
     when: str
     why: str
 
 
+class Left(TypedDict):
+    """That a host is in no inventory any more, with what it served; nobody has cleaned it."""
+
+    apps: list[str]
+    when: str
+
+
 @dataclass(slots=True)
 class State:
-    """What pools.json holds. By app, then by member; `hosts` by host."""
+    """What pools.json holds. By app, then by member; `hosts` and `left` by host."""
 
     pools: dict[str, Pool] = field(default_factory=dict)
     admitted: dict[str, dict[str, Admission]] = field(default_factory=dict)
     drained: dict[str, dict[str, Drain]] = field(default_factory=dict)
     hosts: dict[str, Hand] = field(default_factory=dict)
+    left: dict[str, Left] = field(default_factory=dict)
 
     def member(self, app: str, name: str) -> Member | None:
         """The member as the pool has it."""
@@ -96,6 +107,14 @@ class State:
         """Who took the host out by hand; None where nobody did."""
         hand = self.hosts.get(name)
         return hand if hand and hand["state"] == "drained" else None
+
+    def is_removed(self, name: str) -> bool:
+        """Whether somebody took the host out for as long as an inventory has it."""
+        return name in self.hosts and self.hosts[name]["state"] == "removed"
+
+    def knows(self, name: str) -> bool:
+        """Whether the host is, or was, in a pool, as far as anybody still has to be told."""
+        return bool(self.apps_of(name)) or name in self.hosts or name in self.left
 
     def is_admitted(self, app: str, member: Member) -> bool:
         known = self.admitted.get(app, {}).get(member["name"])
@@ -127,6 +146,24 @@ class State:
             and (self.by_hand(member["name"]) or self.drain(app, member["name"]))
         ]
 
+    def removals(self) -> list[str]:
+        """One line for each host that stays out as long as an inventory has it."""
+        return [
+            f"{name}: {told(hand)}; it stays out until its line leaves the inventory, or until "
+            f"scale.yml -e add={name}"
+            for name, hand in self.hosts.items()
+            if self.is_removed(name)
+        ]
+
+    def orphans(self) -> list[str]:
+        """One line for each host that is in no inventory any more and may still have apps."""
+        return [
+            f"{name}: left the pools of {', '.join(left['apps'])} at {left['when']} with its line "
+            "of the inventory; what it has of them runs on. Give it its line again, and take it "
+            f"off: scale.yml -e remove={name}; the same without its line only forgets it"
+            for name, left in self.left.items()
+        ]
+
 
 def where(member: Member) -> str:
     """Address and port as one word: what an admission is bound to, and nginx's own way."""
@@ -147,9 +184,10 @@ def one_line(text: object) -> str:
 
 def told(record: Drain | Hand) -> str:
     """Who took a member out, when and why."""
+    state = record.get("state", "drained")
     by = f" by {one_line(record['by'])}" if record["by"] else ""
     why = f": {one_line(record['why'])}" if record["why"] else ""
-    return f"drained{by} at {one_line(record['when'])}{why}"
+    return f"{state}{by} at {one_line(record['when'])}{why}"
 
 
 def read(path: str | Path) -> State:
@@ -168,7 +206,8 @@ def read(path: str | Path) -> State:
     if content.get("version") != VERSION:
         return State()
     try:
-        return State(**{name: dict(content[name]) for name in State.__slots__})
+        # What an earlier release of ours wrote has no `left`.
+        return State(**{name: dict({"left": {}, **content}[name]) for name in State.__slots__})
     except (KeyError, TypeError, ValueError) as error:
         raise DeployError(_unreadable(path, f"no {error}")) from error
 
@@ -263,7 +302,7 @@ def check_address(whose: str, address: str) -> None:
 def merge(found: Iterable[Mapping[str, Hand]]) -> dict[str, Hand]:
     """What was decided by hand, of all balancers: the newest for each host.
 
-    Of two of the same second the drain wins, which loses no request.
+    Of two of the same second the one that keeps it out wins, which loses no request.
     """
     merged: dict[str, Hand] = {}
     for hosts in found:
@@ -275,7 +314,7 @@ def merge(found: Iterable[Mapping[str, Hand]]) -> dict[str, Hand]:
 
 
 def _age(hand: Hand) -> tuple[str, bool]:
-    return hand["when"], hand["state"] == "drained"
+    return hand["when"], hand["state"] != "restored"
 
 
 Verdicts = dict[tuple[str, str, str], str | None]
@@ -303,13 +342,31 @@ def _is_left(drain: Drain | None, run: str) -> bool:
     return drain is not None and drain["run"] != run
 
 
+def without_removed(pools: dict[str, Pool], state: State) -> dict[str, Pool]:
+    """The pools without the hosts that somebody removed."""
+    return {
+        app: {
+            **pool,
+            "members": [one for one in pool["members"] if not state.is_removed(one["name"])],
+        }
+        for app, pool in pools.items()
+    }
+
+
 def renew(
     state: State, seen: State, pools: dict[str, Pool], verdicts: Verdicts, run: str, when: str
 ) -> State:
     """The state with the pools of the inventory. `seen` is the one that the verdicts are about:
-    who was drained since then stays so."""
-    new = State(pools=pools, hosts=state.hosts)
-    for app, pool in pools.items():
+    who was drained since then stays so. What was decided about a host ends with its line."""
+    named = {member["name"] for pool in pools.values() for member in pool["members"]}
+    gone = {m["name"] for pool in state.pools.values() for m in pool["members"]} - named
+    left = {**state.left, **{name: Left(apps=state.apps_of(name), when=when) for name in gone}}
+    new = State(
+        pools=without_removed(pools, state),
+        hosts={name: hand for name, hand in state.hosts.items() if name in named},
+        left={name: what for name, what in sorted(left.items()) if name not in named},
+    )
+    for app, pool in new.pools.items():
         for member in pool["members"]:
             name = member["name"]
             healthy = verdicts.get((app, name, where(member)), "") is None
@@ -333,6 +390,20 @@ def check_somebody_serves(before: State, after: State) -> None:
                 f"{app}: {' and '.join(before.serving(app))} would leave the pool, and nobody "
                 f"would serve it ({out}); restore a host first, then run again"
             )
+
+
+def refuse_unknown(state: State, name: str) -> None:
+    """Raise DeployError for a host that is in no pool, and say why it is not."""
+    if state.apps_of(name):
+        return
+    if state.is_removed(name):
+        raise DeployError(
+            f"{name}: {told(state.hosts[name])}; let it in again first: scale.yml -e add={name}"
+        )
+    known = dict.fromkeys(m["name"] for pool in state.pools.values() for m in pool["members"])
+    raise DeployError(
+        f"{name}: no pool here has a host of that name; they have {', '.join(known) or 'none'}"
+    )
 
 
 def split(state: State, name: str, apps: list[str] | None) -> tuple[list[str], list[str]]:
@@ -378,7 +449,7 @@ def drained(
     return new
 
 
-def _hand(state: Literal["drained", "restored"], record: Drain) -> Hand:
+def _hand(state: Decision, record: Drain) -> Hand:
     return {"state": state, "by": record["by"], "when": record["when"], "why": record["why"]}
 
 
@@ -412,8 +483,9 @@ def restored(state: State, name: str, apps: list[str], record: Drain, hand: bool
     return new
 
 
-def removed(state: State, name: str, apps: list[str]) -> State:
-    """The state without the host in these pools; by the last of them, without any trace of it."""
+def removed(state: State, name: str, apps: list[str], record: Drain, hand: bool) -> State:
+    """The state without the host in these pools; by the last of them, without any trace of it,
+    but that by hand it stays out while an inventory has it."""
     new = copy.deepcopy(state)
     for app in apps:
         pool = new.pools[app]
@@ -421,7 +493,11 @@ def removed(state: State, name: str, apps: list[str]) -> State:
         _forget(new.admitted, app, name)
         _forget(new.drained, app, name)
     if not new.apps_of(name):
-        new.hosts.pop(name, None)
+        new.left.pop(name, None)
+        if not state.is_removed(name):
+            new.hosts.pop(name, None)
+    if hand and apps:
+        new.hosts[name] = _hand("removed", record)
     return new
 
 
