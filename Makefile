@@ -5,10 +5,10 @@ export PATH := $(CURDIR)/$(VENV):$(PATH)
 # This checkout's own settings, wherever make is called from.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help demo test check lock reference bench-fuego autobahn clean setup
+.PHONY: help demo test check lock reference bench-fuego bench-contrast autobahn clean setup
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 setup: ## The environment that all else runs in, .venv, from pinned and hashed requirements
 	@tools/setup.sh
@@ -31,6 +31,9 @@ reference: setup ## Write docs/reference from the roles' argument specs and defa
 
 bench-fuego: setup ## Fuego beside other frameworks, into fuego/bench/results; wants wrk
 	@python fuego/bench/compare.py
+
+bench-contrast: setup ## What a deploy loses the usual way and ours, into bench/results
+	@python bench/contrast/contrast.py
 
 autobahn: setup ## The Autobahn suite against Fuego's WebSockets; wants Python 2.7
 	@python fuego/bench/autobahn.py
