@@ -10,6 +10,7 @@ from ansible.module_utils.basic import AnsibleModule
 if TYPE_CHECKING:
     from fuego_deploy import release
     from fuego_deploy.layout import (
+        TOOLS,
         App,
         DeployError,
         claim,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 else:
     from ansible.module_utils.fuego_deploy import release
     from ansible.module_utils.fuego_deploy.layout import (
+        TOOLS,
         App,
         DeployError,
         claim,
@@ -105,6 +107,11 @@ account:
   description: Whether the app's own user exists.
   type: bool
   returned: success
+tools:
+  description: What is in /usr/local/lib/fuego-deploy, which builds releases.
+  type: list
+  elements: str
+  returned: success
 machine:
   description: The host's architecture.
   type: str
@@ -137,6 +144,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "missing": folder is None,
         "account": has_account(app),
         "machine": os.uname().machine,
+        "tools": [path.name for path in TOOLS.glob("*")],
         "removed": removed,
     }
 

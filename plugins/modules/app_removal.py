@@ -1,6 +1,7 @@
 #!/usr/bin/python
 """Ansible module: an app taken off a host."""
 
+import re
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
@@ -64,6 +65,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", module.params["name"]):
+        module.fail_json(msg=f"app: {module.params['name']!r} is no name of an app")
     app = App(module.params["name"])
     try:
         removed, kept = removal.remove(app, module.check_mode)

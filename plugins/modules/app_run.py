@@ -7,10 +7,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
     from fuego_deploy import activation, lock
-    from fuego_deploy.layout import App, DeployError, serving
+    from fuego_deploy.layout import App, DeployError, installed, serving
 else:
     from ansible.module_utils.fuego_deploy import activation, lock
-    from ansible.module_utils.fuego_deploy.layout import App, DeployError, serving
+    from ansible.module_utils.fuego_deploy.layout import App, DeployError, installed, serving
 
 DOCUMENTATION = r"""
 module: app_run
@@ -77,6 +77,11 @@ apps:
       nothing.
   type: dict
   returned: state is begun
+installed:
+  description: The apps that are on this host, whether asked for or not.
+  type: list
+  elements: str
+  returned: state is begun
 """
 
 
@@ -104,7 +109,7 @@ def begin(module: AnsibleModule, names: list[str]) -> dict[str, Any]:
         for app in taken:
             lock.release(app, run)
         raise
-    return {"changed": False, "apps": found}
+    return {"changed": False, "apps": found, "installed": installed()}
 
 
 def facts(app: App) -> dict[str, Any]:

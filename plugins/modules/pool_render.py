@@ -70,6 +70,17 @@ options:
     description: The id of the present run. What it drained itself is left to it.
     type: str
     default: ""
+  forget:
+    description: An app that is being taken off its hosts, and so no orphan there.
+    type: dict
+    suboptions:
+      app:
+        description: The app's name.
+        type: str
+        required: true
+      host:
+        description: The host; left out, all of them.
+        type: str
   state_file:
     description: Where the state of the pools is kept.
     type: path
@@ -174,6 +185,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         hosts = pool.merge([before.hosts, *p["hand_drains"]])
         now = dataclasses.replace(before, hosts=hosts)
         after = pool.renew(now, seen, pools, verdicts, p["run"], pool.now())
+        if p["forget"]:
+            after = pool.without_left(after, p["forget"]["app"], p["forget"]["host"])
         pool.check_somebody_serves(before, after)
         if after != before and not module.check_mode:
             pool.write(p["state_file"], after)
@@ -202,6 +215,10 @@ def main() -> None:
             "listen": {"type": "int", "default": 80},
             "hand_drains": {"type": "list", "elements": "dict", "default": []},
             "run": {"type": "str", "default": ""},
+            "forget": {
+                "type": "dict",
+                "options": {"app": {"type": "str", "required": True}, "host": {"type": "str"}},
+            },
             "state_file": {"type": "path", "default": pool.STATE_FILE},
             "path": {"type": "path", "default": "/etc/nginx"},
             "executable": {"type": "str", "default": "nginx"},

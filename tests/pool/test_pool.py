@@ -207,7 +207,7 @@ def test_who_left_the_inventory_leaves_the_state() -> None:
     assert set(after.admitted["shop"]) == {"app1"}
     assert after.drained == {}
     assert after.hosts == {}
-    assert set(after.left) == {"app2"}
+    assert after.left == {"app1": {"old": NOW}, "app2": {"old": NOW, "shop": NOW}}
 
 
 def test_a_second_run_changes_nothing() -> None:
@@ -295,10 +295,26 @@ def test_who_is_removed_by_hand_stays_out_until_the_inventory_forgets_it() -> No
 def test_who_only_lost_its_line_is_told_of_until_it_is_back_or_forgotten() -> None:
     others = [m for m in site()["members"] if m["name"] != "app1"]
     gone = renew(state(), {}, site("shop", *others))
-    assert gone.orphans()[0].startswith(f"app1: left the pools of shop at {NOW} with its line")
+    assert gone.orphans()[0].startswith(f"app1: the inventory stopped naming shop there at {NOW}")
+    assert "scale.yml -e remove=app1" in gone.orphans()[0]
     assert renew(gone, {}, site("shop", *others)).left == gone.left
     assert renew(gone, {}, site("shop")).left == {}
     assert pool.removed(gone, "app1", [], drain(), hand=True).left == {}
+
+
+def test_an_app_that_nobody_names_any_more_is_told_of_on_each_host() -> None:
+    gone = renew(state(site("shop"), site("old")), {}, site("shop"))
+    assert gone.left == {name: {"old": NOW} for name in ("app1", "app2")}
+    assert all(line.endswith("remove.yml -e app=old") for line in gone.orphans())
+    assert pool.without_left(gone, "old").left == {}
+    assert pool.without_left(gone, "old", "app1").left == {"app2": {"old": NOW}}
+
+
+def test_an_app_that_is_on_one_host_less_is_told_of_there() -> None:
+    others = [m for m in site()["members"] if m["name"] != "app1"]
+    gone = renew(state(site("shop"), site("blog")), {}, site("shop", *others), site("blog"))
+    (line,) = gone.orphans()
+    assert line.endswith("remove.yml -e app=shop -e host=app1")
 
 
 def test_the_last_one_is_refused_and_the_others_are_named() -> None:

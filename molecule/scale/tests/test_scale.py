@@ -188,7 +188,7 @@ def test_a_host_whose_line_goes_is_told_of_until_it_is_forgotten(lab: Lab, fleet
     fleet.inventories = tuple(one for one in whole if one != line)
     with traffic(lab, "app4 loses its line"):
         run = well(fleet.run("site.yml"))
-    assert "app4: left the pools of hello, hello-async" in run.stdout
+    assert "app4: the inventory stopped naming hello there" in run.stdout
     assert "app4" not in answering(lab)["hello"]
     well(fleet.run("scale.yml", remove="app4"))
     assert "app4" not in well(fleet.run("site.yml")).stdout.partition("PLAY RECAP")[0].replace(

@@ -92,6 +92,11 @@ def refuse_foreign(app: App) -> None:
         )
 
 
+def installed(root: Path = Path("/")) -> list[str]:
+    """The apps that have a folder of ours on this host."""
+    return sorted(mark.parent.name for mark in root.glob(f"srv/*/{FOLDER_MARK}"))
+
+
 def has_account(app: App) -> bool:
     """Whether the app's own user exists."""
     try:

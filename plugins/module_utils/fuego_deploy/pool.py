@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -77,13 +77,6 @@ class Hand(TypedDict):
     why: str
 
 
-class Left(TypedDict):
-    """That a host is in no inventory any more, with what it served; nobody has cleaned it."""
-
-    apps: list[str]
-    when: str
-
-
 @dataclass(slots=True)
 class State:
     """What pools.json holds. By app, then by member; `hosts` and `left` by host."""
@@ -92,7 +85,8 @@ class State:
     admitted: dict[str, dict[str, Admission]] = field(default_factory=dict)
     drained: dict[str, dict[str, Drain]] = field(default_factory=dict)
     hosts: dict[str, Hand] = field(default_factory=dict)
-    left: dict[str, Left] = field(default_factory=dict)
+    left: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Host → app → when the inventory stopped naming it there. Nobody has taken it off since."""
 
     def member(self, app: str, name: str) -> Member | None:
         """The member as the pool has it."""
@@ -156,13 +150,23 @@ class State:
         ]
 
     def orphans(self) -> list[str]:
-        """One line for each host that is in no inventory any more and may still have apps."""
+        """One line for each app that runs on where the inventory names it no more."""
         return [
-            f"{name}: left the pools of {', '.join(left['apps'])} at {left['when']} with its line "
-            "of the inventory; what it has of them runs on. Give it its line again, and take it "
-            f"off: scale.yml -e remove={name}; the same without its line only forgets it"
-            for name, left in self.left.items()
+            f"{name}: the inventory stopped naming {app} there at {when}, and it runs on; "
+            + self._mend(name, app)
+            for name, apps in self.left.items()
+            for app, when in apps.items()
         ]
+
+    def _mend(self, name: str, app: str) -> str:
+        """How to take an orphan off."""
+        if not self.apps_of(name):
+            return (
+                f"take it off with scale.yml -e remove={name}, for which the host needs its line "
+                "in the inventory; without, that only forgets the host"
+            )
+        here = f" -e host={name}" if app in self.pools else ""
+        return f"take it off with remove.yml -e app={app}{here}"
 
 
 def where(member: Member) -> str:
@@ -358,13 +362,12 @@ def renew(
 ) -> State:
     """The state with the pools of the inventory. `seen` is the one that the verdicts are about:
     who was drained since then stays so. What was decided about a host ends with its line."""
-    named = {member["name"] for pool in pools.values() for member in pool["members"]}
-    gone = {m["name"] for pool in state.pools.values() for m in pool["members"]} - named
-    left = {**state.left, **{name: Left(apps=state.apps_of(name), when=when) for name in gone}}
+    named = {(app, m["name"]) for app, pool in pools.items() for m in pool["members"]}
+    hosts = {name for _, name in named}
     new = State(
         pools=without_removed(pools, state),
-        hosts={name: hand for name, hand in state.hosts.items() if name in named},
-        left={name: what for name, what in sorted(left.items()) if name not in named},
+        hosts={name: hand for name, hand in state.hosts.items() if name in hosts},
+        left=_left(state, named, when),
     )
     for app, pool in new.pools.items():
         for member in pool["members"]:
@@ -379,6 +382,27 @@ def renew(
             if drain and not lifted:
                 new.drained.setdefault(app, {})[name] = drain
     return new
+
+
+def _left(state: State, named: set[tuple[str, str]], when: str) -> dict[str, dict[str, str]]:
+    """The orphans: those known before, and who is in a pool that the inventory has not."""
+    known = {(app, name): since for name, apps in state.left.items() for app, since in apps.items()}
+    for app, pool in state.pools.items():
+        known |= {(app, m["name"]): when for m in pool["members"]}
+    found: dict[str, dict[str, str]] = {}
+    for (app, name), since in sorted(known.items()):
+        if (app, name) not in named:
+            found.setdefault(name, {})[app] = since
+    return found
+
+
+def without_left(state: State, app: str, name: str | None = None) -> State:
+    """The state without the orphans of that app, on that host or on all."""
+    left = {
+        host: {one: when for one, when in apps.items() if one != app or name not in (None, host)}
+        for host, apps in state.left.items()
+    }
+    return replace(state, left={host: apps for host, apps in left.items() if apps})
 
 
 def check_somebody_serves(before: State, after: State) -> None:

@@ -15,6 +15,7 @@ from .layout import (
     App,
     DeployError,
     has_account,
+    installed,
     is_ours,
     refuse_foreign,
     remove_tree,
@@ -30,21 +31,21 @@ def remove(app: App, check_mode: bool = False) -> tuple[list[str], str]:
     Raises DeployError for anything of that name that is not ours.
     """
     refuse_foreign(app)
-    installed = [name for name in app.unit_names if is_ours(app.units / name)]
+    units_there = [name for name in app.unit_names if is_ours(app.units / name)]
     drop_ins = [d for name in app.unit_names if (d := app.units / f"{name}.d").is_dir()]
     folders = [f for f in (app.home, app.settings) if (f / FOLDER_MARK).exists()]
     account = has_account(app)
-    removed = [str(app.units / name) for name in installed]
+    removed = [str(app.units / name) for name in units_there]
     removed += [str(path) for path in (*drop_ins, *folders)]
     removed += [f"the user {app.name}"] if account else []
     if check_mode or not removed:
         return removed, ""
-    units.control("disable", *installed)
-    units.control("stop", *installed)
+    units.control("disable", *units_there)
+    units.control("stop", *units_there)
     kept = keep(app, [*worth_keeping(app), *drop_ins])
-    for name in installed:
+    for name in units_there:
         (app.units / name).unlink()
-    if installed or drop_ins:
+    if units_there or drop_ins:
         units.reload()
     for folder in folders:
         remove_tree(folder)
@@ -53,7 +54,7 @@ def remove(app: App, check_mode: bool = False) -> tuple[list[str], str]:
         if done.returncode:
             raise DeployError(f"apps.{app.name}: userdel: {done.stderr.strip()}")
     (app.root / lock.LOCKS / f"{app.name}.json").unlink(missing_ok=True)
-    if not any(app.root.glob(f"srv/*/{FOLDER_MARK}")):
+    if not installed(app.root):
         for folder in (TOOLS, CACHE):  # what builds releases, for all apps
             remove_tree(app.root / folder.relative_to("/"))
     return removed, kept
