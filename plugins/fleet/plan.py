@@ -77,7 +77,7 @@ def _site(spec: Plain, inventory: Inventory) -> Plain:
         "domains": spec["domains"],
         "default_site": spec["default_site"],
         "port": spec["port"],
-        "health": {key: spec["health"][key] for key in ("path", "status")},
+        "health": {key: spec["health"][key] for key in ("path", "status", "body")},
         "members": [
             {"name": host.name, "address": _reached(spec, host), "port": spec["port"]}
             for host in hosts

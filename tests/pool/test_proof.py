@@ -47,6 +47,11 @@ def test_a_site_without_a_name_is_asked_under_the_members_address(shop: Running)
             {"path": "/teapot", "status": [200, 204]},
             "GET /teapot answered 418, expected 200 or 204",
         ),
+        (
+            {"path": "/healthz", "body": "all is well"},
+            "GET /healthz answered 200, expected any status below 500 with 'all is well' in its "
+            "first 64 KiB",
+        ),
     ],
 )
 def test_why_a_member_is_not_healthy(shop: Running, health: dict[str, Any], reason: str) -> None:

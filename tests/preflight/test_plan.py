@@ -145,7 +145,7 @@ def test_the_fleet_as_a_whole(planned: Planner) -> None:
             "domains": ["shop.example"],
             "default_site": True,
             "port": 8000,
-            "health": {"path": "/up", "status": []},
+            "health": {"path": "/up", "status": [], "body": ""},
             "members": [
                 {"name": "app1", "address": "10.0.0.11", "port": 8000},
                 {"name": "app2", "address": "fd00::12", "port": 8000},
@@ -156,7 +156,7 @@ def test_the_fleet_as_a_whole(planned: Planner) -> None:
             "domains": ["chat.example"],
             "default_site": False,
             "port": 8001,
-            "health": {"path": "/", "status": []},
+            "health": {"path": "/", "status": [], "body": ""},
             "members": [{"name": "app1", "address": "10.0.0.11", "port": 8001}],
         },
     ]

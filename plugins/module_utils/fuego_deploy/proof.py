@@ -35,7 +35,13 @@ def gate(pool: Pool, member: Member, deadline: float) -> health.Gate:
         "Connection": "close",
     }
     return health.Gate(
-        member["address"], member["port"], path_of(pool), headers, statuses(pool), deadline
+        member["address"],
+        member["port"],
+        path_of(pool),
+        headers,
+        statuses(pool),
+        deadline,
+        pool["health"].get("body") or "",
     )
 
 
