@@ -47,6 +47,8 @@ class Pool(TypedDict):
     """The port on which this balancer serves the site."""
     options: dict[str, Any]
     """nginx's options of every `server` line: max_fails, fail_timeout."""
+    sticky: NotRequired[str]
+    """How a client is known that stays on one member: `cookie` or `ip_hash`."""
 
 
 class Admission(TypedDict):
@@ -270,6 +272,7 @@ def wanted(sites: list[dict[str, Any]], options: dict[str, Any], listen: int) ->
             "domains": list(site.get("domains") or []),
             "listen": listen,
             "options": {**options, **(site.get("options") or {})},
+            "sticky": str(site.get("sticky") or ""),
         }
         for site in sites
     }
