@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
-from . import nginx
+from . import maintenance, nginx
 from .layout import MARK, DeployError, write_json
+from .maintenance import Maintenance
 
 VERSION = 2
 STATE_FILE = "/var/lib/fuego-deploy/pools.json"
@@ -88,13 +89,15 @@ class Left(TypedDict):
 
 @dataclass(slots=True)
 class State:
-    """What pools.json holds. By app, then by member; `hosts` and `left` by host."""
+    """What pools.json holds. By app, then by member; `hosts` and `left` by host, `maintenance` by
+    app."""
 
     pools: dict[str, Pool] = field(default_factory=dict)
     admitted: dict[str, dict[str, Admission]] = field(default_factory=dict)
     drained: dict[str, dict[str, Drain]] = field(default_factory=dict)
     hosts: dict[str, Hand] = field(default_factory=dict)
     left: dict[str, Left] = field(default_factory=dict)
+    maintenance: dict[str, Maintenance] = field(default_factory=dict)
 
     def member(self, app: str, name: str) -> Member | None:
         """The member as the pool has it."""
@@ -208,8 +211,9 @@ def read(path: str | Path) -> State:
     if content.get("version") != VERSION:
         return State()
     try:
-        # What an earlier release of ours wrote has no `left`.
-        return State(**{name: dict({"left": {}, **content}[name]) for name in State.__slots__})
+        # What an earlier release of ours wrote lacks these.
+        content = {"left": {}, "maintenance": {}, **content}
+        return State(**{name: dict(content[name]) for name in State.__slots__})
     except (KeyError, TypeError, ValueError) as error:
         raise DeployError(_unreadable(path, f"no {error}")) from error
 
@@ -242,8 +246,13 @@ def difference(path: str | Path, before: State, after: State) -> dict[str, str]:
 
 
 def render(state: State) -> dict[str, str]:
-    """Path below /etc/nginx → content, for every pool."""
-    return {f"pools/{app}.conf": _text(state, app) for app in state.pools}
+    """Path below /etc/nginx → content, for every pool and the maintenance of its site."""
+    found = {}
+    for app, pool in state.pools.items():
+        path = pool["health"].get("path") or "/"
+        found[f"pools/{app}.conf"] = _text(state, app)
+        found[f"maintenance/{app}.conf"] = maintenance.render(app, state.maintenance.get(app), path)
+    return found
 
 
 def _text(state: State, app: str) -> str:
@@ -368,6 +377,7 @@ def renew(
         pools=without_removed(pools, state),
         hosts={name: hand for name, hand in state.hosts.items() if name in named},
         left={name: what for name, what in sorted(left.items()) if name not in named},
+        maintenance={app: found for app, found in state.maintenance.items() if app in pools},
     )
     for app, pool in new.pools.items():
         for member in pool["members"]:
