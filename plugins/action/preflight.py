@@ -4,7 +4,7 @@ Takes `apps` and `app_defaults`, reads addresses, groups and secrets from the in
 to no host, and returns the fleet as one complete plan: `load_balancers`, `apps`, `by_host`,
 `sites`, and the present `run`; nothing of the secrets. `artifacts` is the controller's folder of
 them. With `only`, the name of an app, `by_host` holds that app alone. With `member`, an app has to
-be on the host of that name.
+be on the host of that name. `maintenance` is what somebody wants to turn on or off.
 """
 
 import os
@@ -25,6 +25,7 @@ sys.path[:0] = [str(ROOT / "plugins"), str(ROOT / "plugins" / "module_utils")]
 from fleet.catalogue import load  # noqa: E402
 from fleet.credentials import Unreadable  # noqa: E402
 from fleet.hosts import Host, Inventory  # noqa: E402
+from fleet.maintenance import check_maintenance  # noqa: E402
 from fleet.plan import plan  # noqa: E402
 from fleet.reading import suggest  # noqa: E402
 from fleet.run import begin  # noqa: E402
@@ -52,6 +53,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "purpose": {"type": "str", "default": "site"},
                 "only": {"type": "str", "default": ""},
                 "member": {"type": "str"},
+                "maintenance": {"type": "dict"},
             }
         )
         errors: list[str] = []
@@ -76,6 +78,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         elif only:
             fleet["by_host"] = {h: [only] for h, n in fleet["by_host"].items() if only in n}
         errors += check_member_given(arguments["member"], fleet["by_host"])
+        errors += check_maintenance(plain(arguments["maintenance"]), fleet["apps"])
         used = dict.fromkeys([host["name"] for host in fleet["load_balancers"]])
         used |= dict.fromkeys(fleet["by_host"])
         errors += check_lab(read_lab(used, hostvars, errors))

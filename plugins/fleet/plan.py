@@ -9,6 +9,7 @@ from fleet.checks import check_entry, check_ports, check_sites, check_source, is
 from fleet.credentials import Reader, check_secrets
 from fleet.entry import App, check_both, complete
 from fleet.hosts import Host, Inventory, check_balancers
+from fleet.pools import check_pool, member_options
 from fleet.reading import read_layer
 
 APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
@@ -48,6 +49,7 @@ def plan(
         check_entry(app, catalogue, errors)
         check_source(app, root, errors)
         place(app, inventory, balancers, errors)
+        check_pool(app, inventory, errors)
         done.append(app)
     check_sites(done, errors)
     check_ports(done, inventory, errors)
@@ -78,8 +80,14 @@ def _site(spec: Plain, inventory: Inventory) -> Plain:
         "default_site": spec["default_site"],
         "port": spec["port"],
         "health": {key: spec["health"][key] for key in ("path", "status", "body")},
+        "sticky": spec.get("sticky", ""),
         "members": [
-            {"name": host.name, "address": _reached(spec, host), "port": spec["port"]}
+            {
+                "name": host.name,
+                "address": _reached(spec, host),
+                "port": spec["port"],
+                **member_options(spec, host.name),
+            }
             for host in hosts
         ],
     }

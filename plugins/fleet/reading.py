@@ -128,7 +128,9 @@ def _read_dict(path: str, value: object, option: Plain, errors: list[str]) -> Pl
     if not isinstance(value, Mapping):
         errors.append(f"{path}: {_show(value)} is not a dictionary{_keys(option)}")
         return None
-    options = option.get("options", {})
+    if "options" not in option:
+        return dict(value)  # by host; fleet.pools judges it
+    options = option["options"]
     result = {}
     for key, item in value.items():
         if _known(path, key, options, errors):

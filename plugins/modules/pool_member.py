@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import connections, layout, nginx, pool, proof
+    from fuego_deploy import balancer, connections, layout, nginx, pool, proof
 else:
-    from ansible.module_utils.fuego_deploy import connections, layout, nginx, pool, proof
+    from ansible.module_utils.fuego_deploy import (
+        balancer,
+        connections,
+        layout,
+        nginx,
+        pool,
+        proof,
+    )
 
 DOCUMENTATION = r"""
 module: pool_member
@@ -172,8 +179,6 @@ proved:
 
 CHECK_MODE_SECONDS = 1.0
 
-Change = Callable[[pool.State], pool.State]
-
 
 class Task:
     """What one call of the module does, and what it tells of it."""
@@ -268,40 +273,10 @@ class Task:
             raise layout.DeployError(f"port: it is one app's; name it in apps ({', '.join(apps)})")
         return pool.moved(state, self.member, apps, p["address"], p["port"])
 
-    def commit(self, change: Change) -> tuple[pool.State, pool.State]:
+    def commit(self, change: balancer.Change) -> tuple[pool.State, pool.State]:
         """Change state, files and the running nginx as one step; the state before and after."""
         path = self.params["state_file"]
-        with self.server.lock():
-            before = pool.read(path)
-            after = change(before)
-            files = nginx.wanted(pool.render(after), layout.MARK, ipv6=True)
-            laid = self.server.compare(files, [])
-            due = bool(laid) or self.server.unfinished
-            self.tell(before, after, laid, due)
-            if due:
-                for warning in self.server.prove(laid):
-                    self.module.warn(warning)
-            if self.module.check_mode:
-                return before, after
-            if after != before:
-                pool.write(path, after)
-            try:
-                if due:
-                    self.server.install(laid)
-            except BaseException:
-                if after != before:
-                    pool.write(path, before)
-                raise
-        return before, after
-
-    def tell(self, before: pool.State, after: pool.State, laid: nginx.Change, due: bool) -> None:
-        self.result["changed"] |= due or after != before
-        self.result["reloaded"] |= due and self.server.master is not None
-        if self.module._diff:
-            self.result["diff"] = nginx.differences(self.server.folder, laid)
-            if after != before:
-                path = self.params["state_file"]
-                self.result["diff"].append(pool.difference(path, before, after))
+        return balancer.commit(self.module, self.server, path, change, self.result)
 
     def wait(self, state: pool.State) -> None:
         """Wait for the connections to the host to end, where the state had it."""

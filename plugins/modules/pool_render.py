@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import layout, nginx, pool, proof
+    from fuego_deploy import layout, maintenance, nginx, pool, proof
 else:
-    from ansible.module_utils.fuego_deploy import layout, nginx, pool, proof
+    from ansible.module_utils.fuego_deploy import layout, maintenance, nginx, pool, proof
 
 DOCUMENTATION = r"""
 module: pool_render
@@ -63,6 +63,11 @@ options:
     description:
       - RV(hosts) of each balancer. They are merged with this one's, the newest for each host, so
         that a new balancer knows them before it serves.
+    type: list
+    elements: dict
+    default: []
+  maintenance:
+    description: RV(maintenance) of each balancer, merged in the same way.
     type: list
     elements: dict
     default: []
@@ -138,6 +143,15 @@ held_out:
   type: list
   elements: str
   returned: O(state=rendered)
+in_maintenance:
+  description: One line for each site that is in maintenance, naming who turned it on and when.
+  type: list
+  elements: str
+  returned: O(state=rendered)
+maintenance:
+  description: What was decided with M(site_maintenance), by site.
+  type: dict
+  returned: always
 state_file:
   description: Where the state of the pools is kept, for M(nginx_config).
   type: str
@@ -175,7 +189,12 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     seen = pool.read(p["state_file"])
     if p["state"] == "read":
         found = module.get_bin_path(p["executable"], opt_dirs=nginx.SBIN)
-        return {"changed": False, "hosts": seen.hosts, "installed": found is not None}
+        return {
+            "changed": False,
+            "hosts": seen.hosts,
+            "maintenance": seen.maintenance,
+            "installed": found is not None,
+        }
     pools = pool.wanted(p["sites"], p["options"], p["listen"])
     seen.hosts = pool.merge([seen.hosts, *p["hand_drains"]])
     asked = pool.in_doubt(seen, pool.without_removed(pools, seen), p["run"])
@@ -183,7 +202,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     with nginx.lock_if_there(Path(p["path"])):
         before = pool.read(p["state_file"])
         hosts = pool.merge([before.hosts, *p["hand_drains"]])
-        now = dataclasses.replace(before, hosts=hosts)
+        closed = maintenance.merge([before.maintenance, *p["maintenance"]])
+        now = dataclasses.replace(before, hosts=hosts, maintenance=closed)
         after = pool.renew(now, seen, pools, verdicts, p["run"], pool.now())
         if p["forget"]:
             after = pool.without_left(after, p["forget"]["app"], p["forget"]["host"])
@@ -200,6 +220,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         ],
         "held_out": [*after.held_out(), *after.removals(), *after.orphans()],
         "hosts": after.hosts,
+        "in_maintenance": maintenance.lines(after.maintenance),
+        "maintenance": after.maintenance,
         "state_file": p["state_file"],
         "diff": pool.difference(p["state_file"], before, after),
     }
@@ -214,6 +236,7 @@ def main() -> None:
             "options": {"type": "dict", "default": {}},
             "listen": {"type": "int", "default": 80},
             "hand_drains": {"type": "list", "elements": "dict", "default": []},
+            "maintenance": {"type": "list", "elements": "dict", "default": []},
             "run": {"type": "str", "default": ""},
             "forget": {
                 "type": "dict",

@@ -40,6 +40,7 @@ INVENTORY = {
 COMMAND_LINE = {
     *("add", "app", "host", "message", "release", "remove", "report", "state", "why"),
     *("deploy_batch", "drain_timeout", "lock_steal", "lock_wait", "reboot_timeout"),
+    "retry_after",
     "skip_unreachable",
 }
 # What Ansible itself provides, beside ansible_*.

@@ -1,6 +1,5 @@
 """Draining and restoring on a real nginx, with requests on their way."""
 
-import http.client
 import json
 import re
 import subprocess
@@ -14,10 +13,11 @@ from typing import Any
 
 import pool_member
 import pytest
+from balancer import Balancer
 from fuego_deploy import nginx, pool
 from loopback import Running, app
 from modules import Result, call
-from nginx_tree import Tree, render
+from nginx_tree import Tree
 
 Run = Callable[..., Result]
 
@@ -29,74 +29,25 @@ def apps() -> Iterator[dict[str, Running]]:
         yield {"app1": one, "app2": two}
 
 
-class Balancer:
-    """A running nginx with one site, and the state of its pool."""
-
-    def __init__(self, tree: Tree, apps: dict[str, Running]) -> None:
-        self.tree, self.apps = tree, apps
-        self.state_file = tree.home / "lib" / "pools.json"
-        self.file = tree.path / "pools" / "shop.conf"
-        members = [{"name": n, "address": "127.0.0.1", "port": a.port} for n, a in apps.items()]
-        site = {"name": "shop", "domains": ["shop.example.com"], "port": 1, "members": members,
-                "health": {"path": "/healthz", "status": [200]}}  # fmt: skip
-        files = render([site], nginx_http_port=tree.port, nginx_keepalive_timeout="60s")
-        state = pool.State(pools=pool.wanted([site], OPTIONS, tree.port))
-        state.admitted = {"shop": {m["name"]: {"address": pool.where(m), "since": "then"}
-                                   for m in state.pools["shop"]["members"]}}  # fmt: skip
-        tree.write({name: tree.here(text) for name, text in files.items()})
-        pool.write(self.state_file, state)
-        tree.start()
-
-    @property
-    def where(self) -> dict[str, str]:
-        """Where the module finds everything."""
-        return {
-            "path": str(self.tree.path),
-            "executable": self.tree.program,
-            "pid_file": str(self.tree.pid_file),
-            "error_log": str(self.tree.error_log),
-            "access_log": str(self.tree.home / "log" / "access.log"),
-            "state_file": str(self.state_file),
-        }
-
-    def ask(self, path: str = "/healthz") -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.tree.port, timeout=20)
-        try:
-            connection.request("GET", path, headers={"Host": "shop.example.com"})
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        finally:
-            connection.close()
-
-    def serving(self) -> set[str]:
-        """The members that answer."""
-        ports = {str(running.port): name for name, running in self.apps.items()}
-        answers = [self.ask() for _ in range(8)]
-        assert {status for status, _ in answers} == {200}
-        return {ports[body] for _, body in answers}
-
-    def out(self) -> list[str]:
-        """The comments of the lines that are down."""
-        lines = self.file.read_text().splitlines()
-        return [line.partition("  # ")[2] for line in lines if " down;" in line]
-
-
-OPTIONS = {"max_fails": 3, "fail_timeout": "2s"}
-
-
 @pytest.fixture
 def front(tree: Tree, apps: dict[str, Running]) -> Balancer:
     return Balancer(tree, apps)
 
 
-@pytest.fixture
-def run(front: Balancer, capsys: pytest.CaptureFixture[str]) -> Run:
+def runner(front: Balancer, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The module on that balancer."""
+
     def run(member: str, state: str, check: bool = False, **options: Any) -> Result:
         given = {"member": member, "state": state, "by": "alice@ctl", "why": "a test", "run": "r1",
                  "timeout": 5, **front.where, **options}  # fmt: skip
         return call(pool_member.main, capsys, check, **given)
 
     return run
+
+
+@pytest.fixture
+def run(front: Balancer, capsys: pytest.CaptureFixture[str]) -> Run:
+    return runner(front, capsys)
 
 
 def test_a_drained_host_gets_no_request_and_a_restored_one_is_proved(
@@ -407,3 +358,57 @@ def test_a_balancer_that_does_not_run_is_not_waited_for(front: Balancer, run: Ru
     assert (drained["changed"], drained["reloaded"]) == (True, False)
     restored = run("app1", "restored")
     assert (restored["changed"], restored["proved"]) == (True, [])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sticky": "ip_hash"},
+        {"sticky": "cookie"},
+        {"app1": {"weight": 1}, "app2": {"weight": 99}},
+        {"app1": {"weight": 1}, "app2": {"weight": 99}, "sticky": "ip_hash"},
+        {"app1": {"max_conns": 1}, "app2": {"max_conns": 1}},
+        {"app2": {"backup": True}},
+    ],
+    ids=str,
+)
+def test_a_host_is_proved_however_the_pool_shares_out(
+    tree: Tree, apps: dict[str, Running], options: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Clients of one address, and few requests to a host, do not hide it from its own proof."""
+    front = Balancer(tree, apps, **options)
+    run = runner(front, capsys)
+    statuses: Counter[int] = Counter()
+    over = threading.Event()
+
+    def client() -> None:
+        while not over.is_set():
+            statuses[front.ask()[0]] += 1
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=client)
+    thread.start()
+    try:
+        for name in apps:
+            if not options.get(name, {}).get("backup"):
+                assert run(name, "drained")["open"] == {}
+                asked = len(apps[name].seen)
+                assert run(name, "restored", timeout=10)["proved"] == ["shop"]
+                assert len(apps[name].seen) >= asked + 2
+    finally:
+        over.set()
+        thread.join()
+    assert set(statuses) == {200}
+
+
+def test_a_backup_is_restored_unproved_while_others_serve(
+    tree: Tree, apps: dict[str, Running], capsys: pytest.CaptureFixture[str]
+) -> None:
+    front = Balancer(tree, apps, app2={"backup": True})
+    run = runner(front, capsys)
+    run("app2", "drained")
+    restored = run("app2", "restored")
+    assert (restored["changed"], restored["proved"]) == (True, [])
+    assert front.serving() == {"app1"}
+    run("app1", "drained")
+    assert front.serving() == {"app2"}

@@ -97,9 +97,13 @@ LONG = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
         [site(members=members(*[f"2001:db8:1:2:3:4:5:{n:x}" for n in range(1, 1001)]))],
         [site(f"app{n}", domains=[f"{n}-{d}.example.com" for d in range(60)]) for n in range(30)],
         [site("a" + "b" * 30)],
+        [site(sticky="cookie", members=members("10.0.0.1", "::1", weight=300, max_conns=5))],
+        [site(sticky="ip_hash", members=members("10.0.0.1", "::1", weight=300, max_conns=5))],
+        [site(members=[*members("10.0.0.1"), {**members("::1")[0], "backup": True}])],
+        [site("a", sticky="cookie", members=[]), site("b", sticky="ip_hash", members=[])],
     ],
     ids=["none", "default", "no-domains", "localhost", "long", "empty", "all-down", "1000-members",
-         "1800-names", "long-name"],
+         "1800-names", "long-name", "cookie", "ip_hash", "backup", "sticky-empty"],
 )  # fmt: skip
 def test_nginx_takes_it_without_a_warning(sites: list[Site], tree: Tree) -> None:
     tree.write(rendered(tree, sites))

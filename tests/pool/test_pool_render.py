@@ -7,7 +7,7 @@ from typing import Any
 
 import pool_render
 import pytest
-from fuego_deploy import pool
+from fuego_deploy import maintenance, pool
 from loopback import Running, app
 from modules import Result, call
 
@@ -156,3 +156,32 @@ def test_a_broken_state_is_refused_by_name(run: Run, shop: Running, state_file: 
     assert f"{state_file}: " in run()["msg"]
     state_file.write_text(json.dumps({"shop": {"app1": {"address": "a:1"}}}))
     assert run(sites(shop.port))["changed"]
+
+
+def test_a_new_balancer_takes_over_which_sites_are_in_maintenance(
+    run: Run, shop: Running, state_file: Path
+) -> None:
+    on = {"state": "on", "message": "soon", "retry_after": 300, "by": "bob@ctl", "when": "2026-11"}
+    older = on | {"state": "off", "when": "2026-10"}
+    result = run(sites(shop.port), maintenance=[{"shop": on, "gone": on}, {"shop": older}, {}])
+    assert result["in_maintenance"] == ["shop: maintenance on by bob@ctl since 2026-11: soon"]
+    assert "return 503" in result["files"]["maintenance/shop.conf"]
+    assert run()["maintenance"] == {"shop": on}
+    again = run(sites(shop.port), maintenance=[{"shop": on}])
+    assert not again["changed"]
+    over = run(sites(shop.port), maintenance=[{"shop": on | {"state": "off", "when": "2026-12"}}])
+    assert over["in_maintenance"] == []
+    assert over["files"]["maintenance/shop.conf"].count("\n") == 1
+
+
+def test_what_is_on_wins_over_what_was_turned_off_in_the_same_second() -> None:
+    on: Any = {"state": "on", "message": "", "retry_after": 300, "by": "bob@ctl", "when": "2026"}
+    off = on | {"state": "off"}
+    for order in ([on, off], [off, on]):
+        assert maintenance.merge({"shop": one} for one in order) == {"shop": on}
+
+
+def test_a_state_from_before_maintenance_has_none(state_file: Path) -> None:
+    state_file.parent.mkdir()
+    state_file.write_text('{"version": 2, "pools": {}, "admitted": {}, "drained": {}, "hosts": {}}')
+    assert pool.read(state_file) == pool.State()

@@ -140,3 +140,23 @@ def test_a_balancer_that_does_not_answer_is_no_proof(tmp_path: Path) -> None:
     reason = proof.through_balancer(deaf, member(8000), tmp_path / "access.log", 0.1)
     assert reason is not None
     assert "the balancer itself does not answer" in reason
+
+
+@pytest.mark.parametrize(
+    ("weights", "seconds", "rest"), [((1, 1), 30, 0.02), ((1, 99), 30, 0.015), ((1, 499), 5, 5e-4)]
+)
+def test_a_small_share_of_the_requests_is_asked_for_more_often(
+    weights: tuple[int, int], seconds: float, rest: float
+) -> None:
+    """Twenty turns within the time, however seldom they come."""
+    found = a_pool() | {"members": [{**member(n), "weight": w} for n, w in enumerate(weights)]}
+    spare: Member = {**member(9), "weight": 1000, "backup": True}
+    assert proof.pause(found, found["members"][0], seconds) == pytest.approx(rest)
+    found["members"].append(spare)
+    assert proof.pause(found, found["members"][0], seconds) == pytest.approx(rest)
+
+
+def test_clients_of_a_pool_that_goes_by_address_have_one_each() -> None:
+    assert proof.caller(a_pool()) is None
+    found: Pool = a_pool() | {"sticky": "ip_hash"}
+    assert len({proof.caller(found) for _ in range(20)}) > 15

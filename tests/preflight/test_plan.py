@@ -146,6 +146,7 @@ def test_the_fleet_as_a_whole(planned: Planner) -> None:
             "default_site": True,
             "port": 8000,
             "health": {"path": "/up", "status": [], "body": ""},
+            "sticky": "",
             "members": [
                 {"name": "app1", "address": "10.0.0.11", "port": 8000},
                 {"name": "app2", "address": "fd00::12", "port": 8000},
@@ -157,6 +158,7 @@ def test_the_fleet_as_a_whole(planned: Planner) -> None:
             "default_site": False,
             "port": 8001,
             "health": {"path": "/", "status": [], "body": ""},
+            "sticky": "",
             "members": [{"name": "app1", "address": "10.0.0.11", "port": 8001}],
         },
     ]

@@ -13,12 +13,17 @@ class App(http.server.BaseHTTPRequestHandler):
     """Answers 200 on /healthz, 418 on /teapot, 200 on /slow when it may, and 500 elsewhere."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     port: str
     seen: list[str]
     go: threading.Event
     slow: threading.Event
+    gone: threading.Event
 
     def do_GET(self) -> None:
+        if self.gone.is_set():
+            self.close_connection = True
+            return
         self.seen.append(self.headers["Host"])
         if self.path == "/slow":
             self.slow.set()
@@ -46,6 +51,7 @@ def app(host: str = "127.0.0.1", port: int = 0) -> Iterator[Running]:
         seen: list[str] = []  # noqa: RUF012
         go = threading.Event()
         slow = threading.Event()
+        gone = threading.Event()
 
     with http.server.ThreadingHTTPServer((host, port), Fresh) as server:
         Fresh.port = str(server.server_port)
@@ -55,5 +61,6 @@ def app(host: str = "127.0.0.1", port: int = 0) -> Iterator[Running]:
             yield Running(server.server_port, Fresh)
         finally:
             Fresh.go.set()
+            Fresh.gone.set()  # on connections that are kept, too
             server.shutdown()
             thread.join()

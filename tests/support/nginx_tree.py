@@ -1,5 +1,7 @@
 """The role's files rendered by Ansible itself, and nginx to judge them, with no host at all."""
 
+import contextlib
+import random
 import shutil
 import socket
 import subprocess
@@ -46,10 +48,12 @@ def render(sites: list[dict[str, Any]], **settings: Any) -> Files:
 
 
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
+    """A port below those that the system gives to clients, one of whom might take it meanwhile."""
+    while True:
+        port = random.randint(20000, 32000)
+        with socket.socket() as taken, contextlib.suppress(OSError):
+            taken.bind(("", port))
+            return port
 
 
 class Tree:

@@ -89,7 +89,7 @@ def test_a_host_removed_leaves_nothing_and_stays_out(lab: Lab, fleet: Fleet) -> 
         well(fleet.run("scale.yml", remove="app2", why="too many"))
     for look in ("ls /etc/systemd/system/hello*", "ls /srv/hello* /etc/hello*",
                  "ls /usr/local/lib/fuego-deploy", "getent passwd hello hello-async",
-                 "getent group hello hello-async", "pgrep -f gunicorn", "pgrep -f uvicorn",
+                 "getent group hello hello-async", "pgrep gunicorn", "pgrep uvicorn",
                  "systemctl list-units --all --plain --no-legend 'hello*' | grep ."):  # fmt: skip
         assert host.run(look).rc != 0, look
     kept = host.run("cat /var/lib/fuego-deploy/removed/hello-*/*/orders").stdout

@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
-from . import nginx
+from . import maintenance, nginx
 from .layout import MARK, DeployError, write_json
+from .maintenance import Maintenance
 
 VERSION = 2
 STATE_FILE = "/var/lib/fuego-deploy/pools.json"
@@ -47,6 +48,8 @@ class Pool(TypedDict):
     """The port on which this balancer serves the site."""
     options: dict[str, Any]
     """nginx's options of every `server` line: max_fails, fail_timeout."""
+    sticky: NotRequired[str]
+    """How a client is known that stays on one member: `cookie` or `ip_hash`."""
 
 
 class Admission(TypedDict):
@@ -79,7 +82,8 @@ class Hand(TypedDict):
 
 @dataclass(slots=True)
 class State:
-    """What pools.json holds. By app, then by member; `hosts` and `left` by host."""
+    """What pools.json holds. By app, then by member; `hosts` and `left` by host, `maintenance` by
+    app."""
 
     pools: dict[str, Pool] = field(default_factory=dict)
     admitted: dict[str, dict[str, Admission]] = field(default_factory=dict)
@@ -87,6 +91,7 @@ class State:
     hosts: dict[str, Hand] = field(default_factory=dict)
     left: dict[str, dict[str, str]] = field(default_factory=dict)
     """Host → app → when the inventory stopped naming it there. Nobody has taken it off since."""
+    maintenance: dict[str, Maintenance] = field(default_factory=dict)
 
     def member(self, app: str, name: str) -> Member | None:
         """The member as the pool has it."""
@@ -210,8 +215,9 @@ def read(path: str | Path) -> State:
     if content.get("version") != VERSION:
         return State()
     try:
-        # What an earlier release of ours wrote has no `left`.
-        return State(**{name: dict({"left": {}, **content}[name]) for name in State.__slots__})
+        # What an earlier release of ours wrote lacks these.
+        content = {"left": {}, "maintenance": {}, **content}
+        return State(**{name: dict(content[name]) for name in State.__slots__})
     except (KeyError, TypeError, ValueError) as error:
         raise DeployError(_unreadable(path, f"no {error}")) from error
 
@@ -244,8 +250,13 @@ def difference(path: str | Path, before: State, after: State) -> dict[str, str]:
 
 
 def render(state: State) -> dict[str, str]:
-    """Path below /etc/nginx → content, for every pool."""
-    return {f"pools/{app}.conf": _text(state, app) for app in state.pools}
+    """Path below /etc/nginx → content, for every pool and the maintenance of its site."""
+    found = {}
+    for app, pool in state.pools.items():
+        path = pool["health"].get("path") or "/"
+        found[f"pools/{app}.conf"] = _text(state, app)
+        found[f"maintenance/{app}.conf"] = maintenance.render(app, state.maintenance.get(app), path)
+    return found
 
 
 def _text(state: State, app: str) -> str:
@@ -274,6 +285,7 @@ def wanted(sites: list[dict[str, Any]], options: dict[str, Any], listen: int) ->
             "domains": list(site.get("domains") or []),
             "listen": listen,
             "options": {**options, **(site.get("options") or {})},
+            "sticky": str(site.get("sticky") or ""),
         }
         for site in sites
     }
@@ -368,6 +380,7 @@ def renew(
         pools=without_removed(pools, state),
         hosts={name: hand for name, hand in state.hosts.items() if name in hosts},
         left=_left(state, named, when),
+        maintenance={app: found for app, found in state.maintenance.items() if app in pools},
     )
     for app, pool in new.pools.items():
         for member in pool["members"]:

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import re
 import time
 from io import TextIOWrapper
@@ -19,6 +20,9 @@ AGENT = "fuego-deploy health check"
 LOOPBACK = ("127.0.0.1", "::1")
 PAUSE = 0.02
 """Seconds between two requests: through a pool, as many are needed as it has members."""
+TIMES = 20
+"""How often a member's turn has to come within the deadline. Between the requests of clients it
+comes by chance, and once in so many it is missed one time in e^20."""
 LOGGED = 0.5
 """Seconds within which nginx logs a request that it has answered."""
 BODY = 4096
@@ -137,14 +141,32 @@ def answered(entry: dict[str, Any]) -> tuple[str, int] | None:
     return (address, int(status)) if status.isdigit() else None
 
 
+def pause(pool: Pool, member: Member, seconds: float) -> float:
+    """Seconds between two requests, less where the member gets a small share of them."""
+    weights = [one.get("weight", 1) for one in pool["members"] if not one.get("backup")]
+    return min(PAUSE, seconds / TIMES * member.get("weight", 1) / max(sum(weights), 1))
+
+
+def caller(pool: Pool) -> tuple[str, int] | None:
+    """Where a request comes from: where the client's address says which member it gets, from
+    another one each time. All of 127.0.0.0/8 is this host."""
+    if pool.get("sticky") != "ip_hash":
+        return None
+    return ".".join(["127", *(str(random.randint(1, 254)) for _ in range(3))]), 0
+
+
 def request(pool: Pool, timeout: float) -> str:
-    """Ask this balancer for the health path, and return nginx's id of the request.
+    """Ask this balancer for the health path as a client that it does not know, and return nginx's
+    id of the request.
 
     Raises OSError or HTTPException where it does not answer.
     """
     problem: OSError | None = None
     for address in LOOPBACK:
-        connection = http.client.HTTPConnection(address, pool["listen"], timeout=timeout)
+        source = caller(pool) if ":" not in address else None
+        connection = http.client.HTTPConnection(
+            address, pool["listen"], timeout=timeout, source_address=source
+        )
         try:
             connection.connect()
         except OSError as error:
@@ -164,7 +186,7 @@ def request(pool: Pool, timeout: float) -> str:
 def through_balancer(pool: Pool, member: Member, log: Path, timeout: float) -> str | None:
     """Why the member answered no request through this balancer well, or None where it did."""
     wanted, addresses = statuses(pool), logged_as(member)
-    asked, last = 0, "none was logged"
+    asked, last, rest = 0, "none was logged", pause(pool, member, timeout)
     deadline = time.monotonic() + timeout
     with AccessLog(log) as entries:
         while True:
@@ -183,7 +205,7 @@ def through_balancer(pool: Pool, member: Member, log: Path, timeout: float) -> s
                     last = f"the last was answered {status} by {address}"
             if time.monotonic() >= deadline:
                 break
-            time.sleep(PAUSE)
+            time.sleep(rest)
     return (
         f"answered none of {asked} requests for {path_of(pool)} through this balancer "
         f"({last}; its log is {log})"
