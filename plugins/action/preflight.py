@@ -4,7 +4,8 @@ Takes `apps` and `app_defaults`, reads addresses, groups and secrets from the in
 to no host, and returns the fleet as one complete plan: `load_balancers`, `apps`, `by_host`,
 `sites`, and the present `run`; nothing of the secrets. `artifacts` is the controller's folder of
 them. With `only`, the name of an app, `by_host` holds that app alone. With `member`, an app has to
-be on the host of that name. `maintenance` is what somebody wants to turn on or off.
+be on the host of that name. `maintenance` is what somebody wants to turn on or off. With `report`,
+it has to be a file that can be written.
 """
 
 import os
@@ -54,6 +55,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "only": {"type": "str", "default": ""},
                 "member": {"type": "str"},
                 "maintenance": {"type": "dict"},
+                "report": {"type": "str", "default": ""},
             }
         )
         errors: list[str] = []
@@ -81,7 +83,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         errors += check_maintenance(plain(arguments["maintenance"]), fleet["apps"])
         used = dict.fromkeys([host["name"] for host in fleet["load_balancers"]])
         used |= dict.fromkeys(fleet["by_host"])
-        errors += check_lab(read_lab(used, hostvars, errors))
+        errors += check_report(arguments["report"])
+        lab = read_lab(used, hostvars, errors)
+        # A status shows hosts that do not answer; everything else needs them.
+        errors += [] if arguments["purpose"] == "status" else check_lab(lab)
         if errors:
             return result | {"failed": True, "msg": report(errors)}
         # Ansible runs every task in a process of its own: the run is the one that made it.
@@ -114,6 +119,15 @@ def check_member_given(member: str | None, by_host: Mapping[str, Any]) -> list[s
     if not member:
         return [f"host: is missing; name one of {known}: -e host={next(iter(by_host), 'app1')}"]
     return [f"host: no app is on '{member}'{suggest(member, list(by_host))}; name one of {known}"]
+
+
+def check_report(report: str) -> list[str]:
+    """An error where the page that is asked for cannot be written; nothing where none is."""
+    path = Path(os.path.abspath(os.path.expanduser(report)))
+    if not report or (os.access(path.parent, os.W_OK) and not path.is_dir()):
+        return []
+    why = "is a folder" if path.is_dir() else f"{path.parent} is no folder that you may write to"
+    return [f"report: '{report}': {why}; name a file, for example -e report=status.html"]
 
 
 def plain(value: Any) -> Any:

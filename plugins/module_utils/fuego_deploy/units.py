@@ -16,7 +16,10 @@ NOT_FOR_A_CHECK = {
     "Sockets", "StandardError", "StandardInput", "StandardOutput", "SyslogIdentifier",
     "TimeoutSec", "TimeoutStartSec", "TimeoutStopSec", "Type", "WatchdogSec", "WorkingDirectory",
 }  # fmt: skip
-STATES = ("ActiveState", "UnitFileState", "NeedDaemonReload", "Result", "NRestarts")
+STATES = (
+    "ActiveState", "UnitFileState", "NeedDaemonReload", "Result", "NRestarts",
+    "StateChangeTimestamp",
+)  # fmt: skip
 START_SECONDS = 300
 """More than a unit may take to stop and to start."""
 
@@ -32,6 +35,8 @@ class State:
     result: str
     restarts: int = 0
     """How often systemd itself has started it again since it was last told to."""
+    since: int = 0
+    """When it came into this state, in seconds since the epoch; 0 where it was never in another."""
 
     @property
     def up(self) -> bool:
@@ -40,7 +45,8 @@ class State:
 
 def states(names: tuple[str, ...]) -> dict[str, State]:
     """The state of each unit, of those that do not exist as well."""
-    done = _systemctl("show", f"--property=Id,{','.join(STATES)}", "--", *names)
+    wanted = f"--property=Id,{','.join(STATES)}"
+    done = _systemctl("show", "--timestamp=unix", wanted, "--", *names)
     found = {}
     for block, name in zip(done.strip().split("\n\n"), names, strict=True):
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
@@ -50,8 +56,15 @@ def states(names: tuple[str, ...]) -> dict[str, State]:
             values.get("NeedDaemonReload") == "yes",
             values.get("Result", ""),
             int(values.get("NRestarts", 0) or 0),
+            _seconds(values.get("StateChangeTimestamp", "")),
         )
     return found
+
+
+def _seconds(stamp: str) -> int:
+    """A point in time as `--timestamp=unix` writes it: @ and seconds; nothing for never."""
+    digits = stamp.removeprefix("@")
+    return int(digits) if digits.isdecimal() else 0
 
 
 def accepts(address: str, port: int) -> bool:
