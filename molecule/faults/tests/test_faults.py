@@ -33,10 +33,7 @@ SETTLED = 3.0  # seconds of traffic after a fault, in which what it does to othe
 
 @pytest.fixture(scope="module")
 def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    fleet = Fleet(lab, tmp_path_factory.mktemp("fleet"))
-    run = fleet.run("deploy.yml")
-    assert run.returncode == 0, run.stdout
-    return fleet
+    return Fleet(lab, tmp_path_factory.mktemp("fleet"))
 
 
 def inside(lab: Lab, host: str, *command: str) -> str:
@@ -86,7 +83,7 @@ def wait_until_serving(lab: Lab, host: str, seconds: float = 30) -> None:
     assert not missing, f"{host} does not answer within {seconds:g} s: {missing}"
 
 
-def test_a_worker_is_killed(lab: Lab, fleet: Fleet) -> None:
+def test_a_worker_is_killed(lab: Lab) -> None:
     with recorded(lab, "steady") as recording:
         time.sleep(1)
         with recording.fault("worker killed"):
@@ -95,7 +92,7 @@ def test_a_worker_is_killed(lab: Lab, fleet: Fleet) -> None:
     assert_explained(lab, recording, "worker killed", "app1")
 
 
-def test_a_main_process_is_killed(lab: Lab, fleet: Fleet) -> None:
+def test_a_main_process_is_killed(lab: Lab) -> None:
     """systemd starts the service again; new requests wait on its socket meanwhile."""
     with recorded(lab, "steady") as recording:
         time.sleep(1)
@@ -107,7 +104,7 @@ def test_a_main_process_is_killed(lab: Lab, fleet: Fleet) -> None:
         assert lab.host("app2").service(app).is_running
 
 
-def test_a_host_is_killed_and_comes_back(lab: Lab, fleet: Fleet) -> None:
+def test_a_host_is_killed_and_comes_back(lab: Lab) -> None:
     """Behaviours 14 and 28: without a hand."""
     with recorded(lab, "steady") as recording:
         time.sleep(1)
@@ -121,7 +118,7 @@ def test_a_host_is_killed_and_comes_back(lab: Lab, fleet: Fleet) -> None:
     assert_explained(lab, recording, "host killed", "app3")
 
 
-def test_a_host_reboots(lab: Lab, fleet: Fleet) -> None:
+def test_a_host_reboots(lab: Lab) -> None:
     """Behaviour 28."""
     with recorded(lab, "steady") as recording:
         time.sleep(1)
@@ -149,7 +146,7 @@ def cut_off(lab: Lab, host: str, rule: str) -> Iterator[None]:
         inside(lab, host, "nft", "delete table inet cut")
 
 
-def test_a_balancer_restarts_beside_the_other(lab: Lab, fleet: Fleet) -> None:
+def test_a_balancer_restarts_beside_the_other(lab: Lab) -> None:
     """nginx first, then its whole host; nothing of it is seen through the other one."""
     with traffic(lab, "lb1 restarts", balancers=("lb2",)):
         assert lab.host("lb1").run("systemctl restart nginx").rc == 0
@@ -159,7 +156,7 @@ def test_a_balancer_restarts_beside_the_other(lab: Lab, fleet: Fleet) -> None:
         time.sleep(1)
 
 
-def test_no_host_answers(lab: Lab, fleet: Fleet) -> None:
+def test_no_host_answers(lab: Lab) -> None:
     """Behaviour 14: an answer at once that says so, and the service again once one is back."""
     units = [f"{app}.{kind}" for app in SITES for kind in ("socket", "service")]
     for host in HOSTS:
@@ -180,7 +177,7 @@ def test_no_host_answers(lab: Lab, fleet: Fleet) -> None:
         wait_until_serving(lab, host)
 
 
-def test_a_host_is_cut_off(lab: Lab, fleet: Fleet) -> None:
+def test_a_host_is_cut_off(lab: Lab) -> None:
     """What it was busy with in that moment is lost, a few requests; all others are answered."""
     balancers = ", ".join(address(lab, balancer) for balancer in BALANCERS)
     with recorded(lab, "steady") as recording:
