@@ -107,7 +107,9 @@ def test_a_full_disk_is_told_in_words(
 ) -> None:
     archive = packed(app, tmp_path)
     monkeypatch.setattr(release, "install", failing(OSError(errno.ENOSPC, "No space left")))
-    with pytest.raises(DeployError, match=r"apps\.fuego-test-hello: no space left .* MiB free"):
+    with pytest.raises(
+        DeployError, match=r"apps\.fuego-test-hello: no space left .*/releases, .* MiB free"
+    ):
         release.build(app, archive.name.split(".")[0], archive, PYTHON, SETTINGS)
     assert list(app.releases.iterdir()) == []
 

@@ -169,7 +169,7 @@ def lay(app: App, wanted: Wanted) -> Found:
     number = max([0, *numbers(app)]) + 1
     folder = app.activations / str(number)
     try:
-        with telling_of_a_full_disk(app, "laying out the settings"):
+        with telling_of_a_full_disk(app, "laying out the settings", app.activations):
             ensure_folder(folder, 0o755)
             ensure_folder(folder / "units", 0o755)
             (folder / "release").symlink_to(f"../../releases/{wanted.release}")
@@ -386,7 +386,7 @@ def switch(app: App, number: int, check_mode: bool = False) -> Switch:
     )
     if check_mode:
         return result
-    with telling_of_a_full_disk(app, "switching"):
+    with telling_of_a_full_disk(app, "switching", app.home):
         # From here on, and until the health gate says so, this host is not proved.
         # A unit that changes is in force again once the gate says so, even if this run ends before.
         kept = {n: d for n, d in loaded.items() if n not in differing and wanted.get(n) == d}

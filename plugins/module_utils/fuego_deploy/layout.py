@@ -277,20 +277,20 @@ def locked(app: App, seconds: float = 600) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def telling_of_a_full_disk(app: App, doing: str) -> Iterator[None]:
+def telling_of_a_full_disk(app: App, doing: str, below: Path) -> Iterator[None]:
     """Turn the system's "no space left" into words that name the app and the folder."""
     try:
         yield
     except OSError as problem:
         if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise DeployError(full_disk(app, doing, problem.filename)) from problem
+        raise DeployError(full_disk(app, doing, below)) from problem
 
 
-def full_disk(app: App, doing: str, where: object = None) -> str:
-    free = shutil.disk_usage(app.home).free // 2**20
+def full_disk(app: App, doing: str, below: Path) -> str:
+    free = shutil.disk_usage(below).free // 2**20
     return (
-        f"apps.{app.name}: no space left on the disk while {doing} (below {where or app.home}, "
+        f"apps.{app.name}: no space left on the disk while {doing} (below {below}, "
         f"{free} MiB free). What was half done is removed; make room and run again"
     )
 

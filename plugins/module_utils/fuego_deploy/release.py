@@ -123,7 +123,7 @@ def build(app: App, release: str, archive: Path, python: Python, settings: Setti
     """Make the release complete; an existing folder without its marker is begun anew."""
     folder = place(app, release)
     try:
-        with telling_of_a_full_disk(app, f"building release {release}"):
+        with telling_of_a_full_disk(app, f"building release {release}", app.releases):
             remove_tree(folder)
             folder.mkdir(mode=0o755)
             unpack(app, archive, folder, release)
@@ -264,7 +264,7 @@ def _uv(app: App, arguments: list[str], settings: Settings, env: dict[str, str],
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-15:]
         if any("no space left" in line.lower() for line in said):
-            raise DeployError(full_disk(app, "installing packages"))
+            raise DeployError(full_disk(app, "installing packages", app.releases))
         mend = ""
         if any("No solution found" in line for line in said):
             mend = "\nThe server's own pins take part; what the app pins itself wins over them."
