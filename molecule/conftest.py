@@ -131,21 +131,24 @@ class Lab:
 
     def restart(self, name: str) -> None:
         """Reboot the host `name`: its container shares the machine's kernel, so it is restarted."""
-        podman = str(ROOT / "roles/lab/files/podman.sh")
+        self.podman("restart", "--time=10", self.container(name))
+
+    def container(self, name: str) -> str:
+        """Return the container that is the host `name`, whether it runs or not."""
         # Of this checkout: another one may have a lab of the same name.
         labels = (
             f"fuego-deploy.checkout={lab_checkout(str(ROOT))}",
             f"fuego-deploy.lab={SCENARIO}",
         )
-        command = [
-            podman,
-            "ps",
-            "--format={{.Names}}",
-            *(f"--filter=label={one}" for one in labels),
-        ]
-        names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-        containers = [container for container in names if container.endswith(f"-{name}")]
-        subprocess.run([podman, "restart", "--time=10", *containers], check=True)
+        filters = [f"--filter=label={one}" for one in labels]
+        names = self.podman("ps", "--all", "--format={{.Names}}", *filters).split()
+        return next(container for container in names if container.endswith(f"-{name}"))
+
+    @staticmethod
+    def podman(*arguments: str) -> str:
+        """Run podman as the lab does, and return what it said."""
+        command = [str(ROOT / "roles/lab/files/podman.sh"), *arguments]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def exposure(lab: Lab, name: str, app: str) -> float:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,25 +82,58 @@ class Fleet:
         process.wait()
 
 
+class Recording:
+    """Traffic to both apps through some balancers; its reports are there once it has ended."""
+
+    def __init__(self, lab: Lab, balancers: tuple[str, ...]) -> None:
+        self.reports: dict[str, Report] = {}
+        self.running = {
+            app: lab.traffic(
+                site,
+                balancers=balancers,
+                rate=RATE,
+                without=("websocket", "events") if app == "hello" else (),
+            )
+            for app, site in SITES.items()
+        }
+
+    def mark(self, text: str) -> None:
+        """Note what the test does now."""
+        for each in self.running.values():
+            each.mark(text)
+
+    @contextmanager
+    def fault(self, text: str) -> Iterator[None]:
+        """Mark a fault while it is made, which takes a moment: losses.explain looks for it."""
+        self.mark(text)
+        yield
+        self.mark(f"{text}: done")
+
+
+@contextmanager
+def recorded(
+    lab: Lab, mark: str, balancers: tuple[str, ...] = ("lb1", "lb2")
+) -> Iterator[Recording]:
+    """Traffic to both apps through these balancers; what is lost is for the test to judge."""
+    recording = Recording(lab, balancers)
+    with ExitStack() as stack:
+        for each in recording.running.values():
+            stack.enter_context(each)
+        recording.mark(mark)
+        yield recording
+    for app, each in recording.running.items():
+        recording.reports[app] = each.report()
+        print(f"{app}: {recording.reports[app].summary()}")
+
+
 @contextmanager
 def traffic(
     lab: Lab, mark: str, balancers: tuple[str, ...] = ("lb1", "lb2")
 ) -> Iterator[dict[str, Report]]:
     """Traffic to both apps through these balancers; on the way out nothing must be lost."""
-    reports: dict[str, Report] = {}
-    with (
-        lab.traffic(
-            SITES["hello"], balancers=balancers, rate=RATE, without=("websocket", "events")
-        ) as one,
-        lab.traffic(SITES["hello-async"], balancers=balancers, rate=RATE) as other,
-    ):
-        for each in (one, other):
-            each.mark(mark)
-        yield reports
-    for name, each in (("hello", one), ("hello-async", other)):
-        reports[name] = each.report()
-        print(f"{name}: {reports[name].summary()}")
-    for report in reports.values():
+    with recorded(lab, mark, balancers) as recording:
+        yield recording.reports
+    for report in recording.reports.values():
         assert not report.failed, report.summary()
 
 
