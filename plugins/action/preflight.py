@@ -4,8 +4,8 @@ Takes `apps` and `app_defaults`, reads addresses, groups and secrets from the in
 to no host, and returns the fleet as one complete plan: `load_balancers`, `apps`, `by_host`,
 `sites`, and the present `run`; nothing of the secrets. `artifacts` is the controller's folder of
 them. With `only`, the name of an app, `by_host` holds that app alone. With `member`, an app has to
-be on the host of that name. `maintenance` is what somebody wants to turn on or off. With `report`,
-it has to be a file that can be written.
+be on the host of that name. `maintenance` is what somebody wants to turn on or off, `ending` how a
+canary is to end. With `report`, it has to be a file that can be written.
 """
 
 import os
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Ansible loads an action plugin by its path, so that its neighbours are no package to it.
 sys.path[:0] = [str(ROOT / "plugins"), str(ROOT / "plugins" / "module_utils")]
 
+from fleet.canary import check_ending  # noqa: E402
 from fleet.catalogue import load  # noqa: E402
 from fleet.credentials import Unreadable  # noqa: E402
 from fleet.hosts import Host, Inventory  # noqa: E402
@@ -56,6 +57,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "member": {"type": "str"},
                 "maintenance": {"type": "dict"},
                 "report": {"type": "str", "default": ""},
+                "ending": {"type": "str"},
             }
         )
         errors: list[str] = []
@@ -80,6 +82,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         elif only:
             fleet["by_host"] = {h: [only] for h, n in fleet["by_host"].items() if only in n}
         errors += check_member_given(arguments["member"], fleet["by_host"])
+        errors += check_ending(arguments["ending"], only)
         errors += check_maintenance(plain(arguments["maintenance"]), fleet["apps"])
         used = dict.fromkeys([host["name"] for host in fleet["load_balancers"]])
         used |= dict.fromkeys(fleet["by_host"])

@@ -22,10 +22,14 @@ def failure(result: Mapping[str, Any]) -> str:
 
 
 def former_releases(
-    hosts: Iterable[Mapping[str, Any]], purpose: str, given: str
+    hosts: Iterable[Mapping[str, Any]],
+    purpose: str,
+    given: str,
+    canaries: Mapping[str, Mapping[str, Any]] | None = None,
+    here: str = "",
 ) -> dict[str, dict[str, str]]:
-    """App → what stays or is returned to on all of its hosts; an app that is not in it gets what
-    the inventory says.
+    """App → what stays or is returned to on all of its hosts, and with one of the `canaries` that
+    are on, on the host `here`; an app that is not in it gets what the inventory says.
 
     `release` is its id, `prefer` which of a host's activations with that release is meant
     (app_activation), and `host` one that has the release, empty where none has.
@@ -41,11 +45,29 @@ def former_releases(
             found.setdefault(app, {})[host["inventory_hostname"]] = facts
     chosen = {}
     for app, everywhere in found.items():
-        release, prefer = _former(list(everywhere.values()), purpose, given)
+        canary = (canaries or {}).get(app)
+        if canary and purpose != "deploy":
+            release, prefer = _with_canary(everywhere, canary, purpose, here)
+        else:
+            release, prefer = _former(list(everywhere.values()), purpose, given)
         if release or purpose == "rollback":
             having = (name for name, facts in everywhere.items() if release in facts["kept"])
             chosen[app] = {"release": release, "prefer": prefer, "host": next(having, "")}
     return chosen
+
+
+def _with_canary(
+    everywhere: Mapping[str, Mapping[str, Any]], canary: Mapping[str, Any], purpose: str, here: str
+) -> tuple[str, str]:
+    """The same, while a canary is on: what it has, what the fleet has, or each its own."""
+    if purpose == "promote":
+        return str(canary["release"]), "newest"
+    first = {name: facts for name, facts in everywhere.items() if name in canary["hosts"]}
+    others = [facts["release"] for name, facts in everywhere.items() if name not in first]
+    fleets = _most(others) or _most(facts["committed"] for facts in first.values())
+    if purpose == "abort":
+        return fleets, "committed"
+    return (str(first[here]["release"]) if here in first else fleets), "current"
 
 
 def _former(everywhere: list[Mapping[str, Any]], purpose: str, given: str) -> tuple[str, str]:

@@ -28,6 +28,8 @@ def check_pool(app: App, inventory: Inventory, errors: list[str]) -> None:
         )
     if "weights" in spec and "weights" not in app.bad:
         _check_weights(app, errors)
+    if spec.get("canary") and "canary" not in app.bad:
+        _check_canary(app, inventory, errors)
 
 
 def _read_backup(app: App, inventory: Inventory, errors: list[str]) -> list[str]:
@@ -80,6 +82,32 @@ def _check_weights(app: App, errors: list[str]) -> None:
                 f"{path}: {least} would get one request in {total // weights[least]}, too few to "
                 f"prove that it serves; keep every host above one in {LEAST_SHARE}"
             )
+
+
+def _check_canary(app: App, inventory: Inventory, errors: list[str]) -> None:
+    spec, path = app.spec, app.at("canary")
+    share = spec["canary"].get("weight", 1)
+    if not 1 <= share <= 99:
+        errors.append(f"{path}.weight: {share} is not a percentage to try; use 1 to 99")
+    if "hosts" not in spec["canary"]:
+        return
+    found = resolve(f"{path}.hosts", spec["canary"]["hosts"], inventory, errors)
+    spec["canary"]["hosts"] = found
+    if not spec["hosts"]:
+        return
+    for name in found:
+        if name not in spec["hosts"]:
+            errors.append(f"{path}.hosts: {_no_host_of(app, name)}")
+        elif name in spec.get("backup", []):
+            errors.append(
+                f"{path}.hosts: {name} is a backup, which gets no requests while others serve; "
+                "name one that does"
+            )
+    if not set(spec["hosts"]) - set(found) - set(spec.get("backup", [])):
+        errors.append(
+            f"{path}.hosts: no host of '{spec['name']}' would keep the release that serves; leave "
+            "one out at least"
+        )
 
 
 def _no_host_of(app: App, name: object) -> str:

@@ -128,7 +128,7 @@ options:
       - For C(chosen), which activation is meant where several have the release. C(committed) is
         what the whole fleet has taken last, C(previous) what it had before that.
     type: str
-    choices: [current, committed, previous]
+    choices: [current, committed, previous, newest]
     default: current
   env:
     description: The environment of the service, in this order.
@@ -376,7 +376,7 @@ def main() -> None:
             "tentative": {"type": "bool", "default": False},
             "prefer": {
                 "type": "str",
-                "choices": ["current", "committed", "previous"],
+                "choices": ["current", "committed", "previous", "newest"],
                 "default": "current",
             },
             "env": {"type": "dict", "default": {}},

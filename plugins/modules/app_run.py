@@ -50,6 +50,11 @@ options:
     description: Whether the whole fleet has taken the change.
     type: bool
     default: false
+  canaries:
+    description: Those of the apps whose change is a canary's, which the fleet has not taken yet.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     support: full
@@ -133,7 +138,8 @@ def end(module: AnsibleModule, names: list[str]) -> dict[str, Any]:
     for name in names:
         app = App(name)
         if module.params["committed"]:
-            activation.commit(app)
+            if name not in module.params["canaries"]:
+                activation.commit(app)
             activation.hold(app, run.purpose, run.who)
         lock.release(app, run)
     return {"changed": False}  # the change itself was told where it was made
@@ -148,6 +154,7 @@ def main() -> None:
             "steal": {"type": "bool", "default": False},
             "wait": {"type": "int", "default": 0},
             "committed": {"type": "bool", "default": False},
+            "canaries": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

@@ -90,6 +90,12 @@ options:
   port:
     description: The port on which it is reached from now on, for C(restored) of one app.
     type: int
+  canary:
+    description:
+      - For C(restored) of one app, the canary that is on from then on, or over, as
+        C(fuego_deploy.canary) has it; its weights come with the host.
+    type: dict
+    default: {}
   timeout:
     description:
       - Seconds to wait until the connections have ended, or until the host is healthy and then
@@ -253,6 +259,8 @@ class Task:
     def restore(self) -> None:
         def change(state: pool.State) -> pool.State:
             there = self.moved(state)
+            if self.params["canary"]:
+                there.canaries |= dict.fromkeys(self.split(state), self.params["canary"])
             return pool.restored(there, self.member, self.split(state), self.record, self.hand)
 
         seen = pool.read(self.params["state_file"])
@@ -367,6 +375,7 @@ def main() -> None:
             "last": {"type": "str", "choices": ["refuse", "keep"], "default": "refuse"},
             "address": {"type": "str"},
             "port": {"type": "int"},
+            "canary": {"type": "dict", "default": {}},
             "timeout": {"type": "float", "default": 30.0},
             "prove": {"type": "bool", "default": True},
             "state_file": {"type": "path", "default": pool.STATE_FILE},

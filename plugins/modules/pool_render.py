@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import layout, maintenance, nginx, pool, proof
+    from fuego_deploy import canary, layout, maintenance, nginx, pool, proof
 else:
-    from ansible.module_utils.fuego_deploy import layout, maintenance, nginx, pool, proof
+    from ansible.module_utils.fuego_deploy import (
+        canary,
+        layout,
+        maintenance,
+        nginx,
+        pool,
+        proof,
+    )
 
 DOCUMENTATION = r"""
 module: pool_render
@@ -68,6 +75,11 @@ options:
     default: []
   maintenance:
     description: RV(maintenance) of each balancer, merged in the same way.
+    type: list
+    elements: dict
+    default: []
+  canaries:
+    description: RV(canaries) of each balancer, merged in the same way.
     type: list
     elements: dict
     default: []
@@ -143,6 +155,11 @@ held_out:
   type: list
   elements: str
   returned: O(state=rendered)
+on_canary:
+  description: One line for each canary that is on, with who began it, when, and what ends it.
+  type: list
+  elements: str
+  returned: O(state=rendered)
 in_maintenance:
   description: One line for each site that is in maintenance, naming who turned it on and when.
   type: list
@@ -150,6 +167,10 @@ in_maintenance:
   returned: O(state=rendered)
 maintenance:
   description: What was decided with M(site_maintenance), by site.
+  type: dict
+  returned: always
+canaries:
+  description: Which canaries are on, or were, by app.
   type: dict
   returned: always
 state_file:
@@ -193,6 +214,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             "changed": False,
             "hosts": seen.hosts,
             "maintenance": seen.maintenance,
+            "canaries": seen.canaries,
             "installed": found is not None,
         }
     pools = pool.wanted(p["sites"], p["options"], p["listen"])
@@ -203,7 +225,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         before = pool.read(p["state_file"])
         hosts = pool.merge([before.hosts, *p["hand_drains"]])
         closed = maintenance.merge([before.maintenance, *p["maintenance"]])
-        now = dataclasses.replace(before, hosts=hosts, maintenance=closed)
+        canaries = canary.merge([before.canaries, *p["canaries"]])
+        now = dataclasses.replace(before, hosts=hosts, maintenance=closed, canaries=canaries)
         after = pool.renew(now, seen, pools, verdicts, p["run"], pool.now())
         if p["forget"]:
             after = pool.without_left(after, p["forget"]["app"], p["forget"]["host"])
@@ -222,6 +245,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "hosts": after.hosts,
         "in_maintenance": maintenance.lines(after.maintenance),
         "maintenance": after.maintenance,
+        "canaries": after.canaries,
+        "on_canary": [canary.told(a, one) for a, one in canary.on(after.canaries).items()],
         "state_file": p["state_file"],
         "diff": pool.difference(p["state_file"], before, after),
     }
@@ -237,6 +262,7 @@ def main() -> None:
             "listen": {"type": "int", "default": 80},
             "hand_drains": {"type": "list", "elements": "dict", "default": []},
             "maintenance": {"type": "list", "elements": "dict", "default": []},
+            "canaries": {"type": "list", "elements": "dict", "default": []},
             "run": {"type": "str", "default": ""},
             "forget": {
                 "type": "dict",

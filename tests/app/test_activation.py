@@ -392,3 +392,24 @@ def test_a_release_without_its_server_is_refused(app: App) -> None:
         activation.check_program(app, unit, release)
     (release / ".venv/bin/gunicorn").touch()
     activation.check_program(app, unit, release)
+
+
+def test_the_newest_with_a_release_may_be_one_that_never_served(app: App) -> None:
+    """A canary of settings alone: the release is the one in force, staged a second time."""
+    now = serve(app)
+    staged = activation.lay(app, replace(WANTED, env={"GREETING": "ho"}))
+    for prefer, number in (("current", now), ("newest", staged.number)):
+        found = activation.choose(app, WANTED.release, prefer)
+        assert found is not None
+        assert found.number == number
+
+
+@pytest.mark.parametrize(("purpose", "held"), [("abort", True), ("promote", False)])
+def test_a_canary_that_was_aborted_holds_what_the_fleet_has(
+    app: App, purpose: str, held: bool
+) -> None:
+    serve(app)
+    activation.hold(app, "rollback", "bob@ctl")
+    activation.hold(app, purpose, "alice@ctl")
+    assert bool(serving(app).get("hold")) is held
+    assert not held or serving(app)["hold"]["by"] == "alice@ctl"

@@ -412,3 +412,23 @@ def test_a_backup_is_restored_unproved_while_others_serve(
     assert front.serving() == {"app1"}
     run("app1", "drained")
     assert front.serving() == {"app2"}
+
+
+def test_a_canary_gets_its_share_from_its_first_request_on(front: Balancer, run: Run) -> None:
+    """Behaviour 16: the weights come with the host, and end with the canary."""
+    canary = {"state": "on", "release": "abc", "hosts": ["app1"], "weight": 10, "by": "alice@ctl",
+              "when": "2026-11-21T10:00:00Z"}  # fmt: skip
+    run("app1", "drained")
+    assert run("app1", "restored", canary=canary)["proved"] == ["shop"]
+    assert " weight=9 " in front.file.read_text()
+    answers = Counter(front.who() for _ in range(1000))
+    assert 80 <= answers["app1"] <= 120, answers
+    for _ in range(2):
+        run("app2", "drained")
+        assert run("app2", "restored")["changed"]
+        assert " weight=9 " in front.file.read_text()
+    run("app1", "drained")
+    run("app1", "restored", canary=canary | {"state": "off"})
+    assert "weight" not in front.file.read_text()
+    answers = Counter(front.who() for _ in range(100))
+    assert 45 <= answers["app1"] <= 55, answers

@@ -185,3 +185,20 @@ def test_a_state_from_before_maintenance_has_none(state_file: Path) -> None:
     state_file.parent.mkdir()
     state_file.write_text('{"version": 2, "pools": {}, "admitted": {}, "drained": {}, "hosts": {}}')
     assert pool.read(state_file) == pool.State()
+
+
+def test_a_new_balancer_takes_over_which_canaries_are_on(
+    run: Run, shop: Running, state_file: Path
+) -> None:
+    on = {"state": "on", "release": "abc", "hosts": ["app1"], "weight": 10, "by": "bob@ctl",
+          "when": "2026-11"}  # fmt: skip
+    with app() as other:
+        both = sites(shop.port, app2=other.port)
+        result = run(both, canaries=[{}, {"shop": on, "gone": on}])
+        assert "weight=1 " in result["files"]["pools/shop.conf"].splitlines()[1]
+        assert "weight=9 " in result["files"]["pools/shop.conf"].splitlines()[2]
+        assert result["on_canary"][0].startswith("shop: a canary of release abc on app1 gets 10 %")
+        assert run()["canaries"] == {"shop": on}
+        assert not run(both, canaries=[{"shop": on}])["changed"]
+        off = run(both, canaries=[{"shop": on}, {"shop": on | {"state": "off", "when": "2026-12"}}])
+        assert (off["on_canary"], "weight" in off["files"]["pools/shop.conf"]) == ([], False)

@@ -1,6 +1,7 @@
 """How an app's requests are shared out: what members are handed, and what is refused."""
 
 import pytest
+from fleet.canary import check_ending
 from fleet.hosts import Inventory
 from fleets import Plain, Planner, entry
 
@@ -85,6 +86,24 @@ def test_sticky_is_of_the_site(planned: Planner, sticky: str) -> None:
             "backup, or sticky: ip_hash",
         ),
         (
+            {"canary": {"hosts": "app1", "weight": 100}},
+            "apps.shop.canary.weight: 100 is not a percentage to try; use 1 to 99",
+        ),
+        (
+            {"canary": {"hosts": "app_servers", "weight": 10}},
+            "apps.shop.canary.hosts: no host of 'shop' would keep the release that serves; leave",
+        ),
+        (
+            {"canary": {"hosts": ["lb1"], "weight": 10}},
+            "apps.shop.canary.hosts: 'lb1' is no host of 'shop'",
+        ),
+        (
+            {"canary": {"hosts": "ap1", "weight": 10}},
+            "apps.shop.canary.hosts: the inventory has no group or host 'ap1' (did you mean 'app",
+        ),
+        ({"canary": {"hosts": "app1"}}, "apps.shop.canary.weight: is missing; it says: How many"),
+        ({"canary": {"weight": 10}}, "apps.shop.canary.hosts: is missing; it says: The hosts that"),
+        (
             {"sticky": "cokie"},
             "apps.shop.sticky: 'cokie' is not one of cookie, ip_hash (did you mean 'cookie'?)",
         ),
@@ -102,3 +121,24 @@ def test_heavy_weights_that_hosts_share_are_fine(planned: Planner) -> None:
     assert members(planned, weights={"app1": 499})["app1"] == {"weight": 499}
     alone = members(planned, weights={"app1": 900}, backup="app2")
     assert alone == {"app1": {"weight": 900}, "app2": {"backup": True}}
+
+
+def test_a_canary_is_of_some_hosts(planned: Planner) -> None:
+    fleet, errors = planned({"shop": entry(canary={"hosts": "app2", "weight": 10})})
+    assert errors == []
+    assert fleet["apps"]["shop"]["canary"] == {"hosts": ["app2"], "weight": 10}
+
+
+def test_a_backup_is_no_canary(planned: Planner) -> None:
+    keys = {"canary": {"hosts": "app2", "weight": 10}, "backup": "app2"}
+    (error,) = planned({"shop": entry(**keys)})[1]
+    assert error.startswith("apps.shop.canary.hosts: app2 is a backup, which gets no requests")
+
+
+def test_how_a_canary_is_to_end() -> None:
+    assert check_ending(None, "") == check_ending("abort", "shop") == []
+    missing, wrong = check_ending("promot", "")
+    assert missing.startswith("app: is missing; name the app of the canary")
+    assert wrong.startswith(
+        "state: 'promot' is neither promote nor abort (did you mean 'promote'?)"
+    )

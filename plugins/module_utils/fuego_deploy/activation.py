@@ -150,10 +150,10 @@ def find(app: App, digest: str) -> Found | None:
 
 def choose(app: App, release: str, prefer: str = "current") -> Found | None:
     """The complete activation with that release which is `prefer`red: "current", "committed" (what
-    the fleet had before a change that never ended) or "previous". Where that one has another
-    release, the current one counts first, then the newest."""
+    the fleet had before a change that never ended), "previous" or "newest". Where that one has
+    another release, the current one counts first, then the newest."""
     first = {"committed": last_committed, "previous": previous}.get(prefer, current)(app)
-    candidates = [found for found in (first, current(app)) if found]
+    candidates = [found for found in (first, current(app)) if found and prefer != "newest"]
     candidates += [f for n in reversed(numbers(app)) if (f := read(app, str(n)))]
     return next((f for f in candidates if f.id == release), None)
 
@@ -430,9 +430,9 @@ def hold(app: App, purpose: str, who: str) -> None:
     """Keep what is in force, a rollback, until the next deploy; whose purpose ends it."""
     record, now = serving(app), current(app)
     kept = {name: value for name, value in record.items() if name != "hold"}
-    if purpose == "rollback" and now:
+    if purpose in ("rollback", "abort") and now:
         kept["hold"] = {"release": now.id, "by": who, "since": now_in_words()}
-    if purpose in ("rollback", "deploy") and kept != record:
+    if purpose in ("rollback", "abort", "deploy", "promote") and kept != record:
         write_json(app.home / SERVING, kept)
 
 

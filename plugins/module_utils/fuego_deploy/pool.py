@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
-from . import maintenance, nginx
+from . import canary, maintenance, nginx
+from .canary import Canary
 from .layout import MARK, DeployError, write_json
 from .maintenance import Maintenance
 
@@ -82,8 +83,8 @@ class Hand(TypedDict):
 
 @dataclass(slots=True)
 class State:
-    """What pools.json holds. By app, then by member; `hosts` and `left` by host, `maintenance` by
-    app."""
+    """What pools.json holds. By app, then by member; `hosts` and `left` by host, `maintenance` and
+    `canaries` by app."""
 
     pools: dict[str, Pool] = field(default_factory=dict)
     admitted: dict[str, dict[str, Admission]] = field(default_factory=dict)
@@ -92,6 +93,7 @@ class State:
     left: dict[str, dict[str, str]] = field(default_factory=dict)
     """Host → app → when the inventory stopped naming it there. Nobody has taken it off since."""
     maintenance: dict[str, Maintenance] = field(default_factory=dict)
+    canaries: dict[str, Canary] = field(default_factory=dict)
 
     def member(self, app: str, name: str) -> Member | None:
         """The member as the pool has it."""
@@ -216,7 +218,7 @@ def read(path: str | Path) -> State:
         return State()
     try:
         # What an earlier release of ours wrote lacks these.
-        content = {"left": {}, "maintenance": {}, **content}
+        content = {"left": {}, "maintenance": {}, "canaries": {}, **content}
         return State(**{name: dict(content[name]) for name in State.__slots__})
     except (KeyError, TypeError, ValueError) as error:
         raise DeployError(_unreadable(path, f"no {error}")) from error
@@ -261,13 +263,16 @@ def render(state: State) -> dict[str, str]:
 
 def _text(state: State, app: str) -> str:
     members = state.pools[app]["members"]
-    lines = [_line(state, app, member) for member in members]
+    weights = canary.weights(members, state.canaries.get(app))
+    lines = [_line(state, app, member, weights) for member in members]
     header = f"# {MARK}: edits are lost. Who serves {app}, who is out, and why."
     return "\n".join([header, *(lines or ["server 127.0.0.1:9 down;  # nobody"]), ""])
 
 
-def _line(state: State, app: str, member: Member) -> str:
-    options: Mapping[str, object] = {**state.pools[app]["options"], **member}
+def _line(state: State, app: str, member: Member, weights: Mapping[str, int]) -> str:
+    options: dict[str, object] = {**state.pools[app]["options"], **member}
+    if member["name"] in weights:
+        options["weight"] = weights[member["name"]]
     words = [f"{key}={options[key]}" for key in OPTIONS if options.get(key) is not None]
     words += ["backup"] if member.get("backup") else []
     out = state.why_out(app, member)
@@ -381,6 +386,7 @@ def renew(
         hosts={name: hand for name, hand in state.hosts.items() if name in hosts},
         left=_left(state, named, when),
         maintenance={app: found for app, found in state.maintenance.items() if app in pools},
+        canaries={app: found for app, found in state.canaries.items() if app in pools},
     )
     for app, pool in new.pools.items():
         for member in pool["members"]:

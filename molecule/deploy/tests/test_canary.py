@@ -1,0 +1,126 @@
+"""A release on one host first, with a tenth of the requests, and then everywhere or nowhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from conftest import Lab
+from hello import SITES, Fleet, assert_whole, releases, serving, traffic
+
+HOSTS = ("app1", "app2", "app3")
+CANARY = {"hosts": "app1", "weight": 10}
+
+
+@pytest.fixture(scope="module")
+def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """All hosts on one release; hello has a canary from then on, and hello-async never changes."""
+    found = Fleet(lab, tmp_path_factory.mktemp("fleet"))
+    found.apps["hello-async"]["source"]["path"] = "apps/hello"
+    found.write(found.main)
+    run = found.run("deploy.yml")
+    assert run.returncode == 0, run.stdout
+    found.apps["hello"]["canary"] = CANARY
+    return found
+
+
+def on_host(lab: Lab, host: str) -> str:
+    """The release of hello that is in force there."""
+    return str(serving(lab, host, "hello")["release"].partition(".")[0])
+
+
+def share(lab: Lab, balancer: str) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for _ in range(1000):
+        found[lab.request(SITES["hello"], "/whoami", balancer=balancer).json()["host"]] += 1
+    print(f"{balancer}: {dict(found)}")
+    return found
+
+
+def test_a_canary_gets_a_tenth_and_waits_to_be_promoted(lab: Lab, fleet: Fleet) -> None:
+    """Behaviour 16."""
+    before = releases(lab, HOSTS)
+    lab.host("app1").run("rm --force /srv/hello/shared/migrated")
+    fleet.version(2)
+    migrate = ["echo $DEPLOY_RELEASE >>../../../shared/migrated"]
+    fleet.write(fleet.main, hooks={"migrate": migrate})
+    with traffic(lab, "a canary begins"):
+        run = fleet.run("deploy.yml", app="hello")
+    assert run.returncode == 0, run.stdout
+    assert "hello: a canary of release" in run.stdout
+    new = on_host(lab, "app1")
+    assert {on_host(lab, "app2"), on_host(lab, "app3")} == before["hello"] != {new}
+    for balancer in ("lb1", "lb2"):
+        assert 80 <= share(lab, balancer)["app1"] <= 120
+
+    site = fleet.run("site.yml")
+    assert site.returncode == 0, site.stdout
+    assert "hello: a canary of release" in site.stdout
+    assert on_host(lab, "app1") == new
+    alone = fleet.run("site.yml", "--limit", "lb1")
+    assert alone.returncode == 0, alone.stdout
+    assert lab.host("lb1").run("grep -c weight=9 /etc/nginx/pools/hello.conf").stdout == "2\n"
+
+    for playbook in ("deploy.yml", "rollback.yml"):
+        refused = fleet.run(playbook, app="hello")
+        assert refused.returncode != 0
+        assert f"apps.hello: a canary of release {new} on app1 gets 10 %" in refused.stdout
+        assert "state=promote, or state=abort" in refused.stdout
+        assert on_host(lab, "app1") == new
+
+    with traffic(lab, "a canary is promoted"):
+        run = fleet.run("canary.yml", app="hello", state="promote")
+    assert run.returncode == 0, run.stdout
+    assert_whole(lab, HOSTS, {**before, "hello": {new}})
+    assert lab.host("app1").run("cat /srv/hello/shared/migrated").stdout == f"{new}\n"
+    assert lab.host("lb1").run("grep -c weight /etc/nginx/pools/hello.conf").stdout == "0\n"
+    back = fleet.run("rollback.yml", app="hello")
+    assert back.returncode == 0, back.stdout
+    assert_whole(lab, HOSTS, before)
+
+
+def test_a_canary_that_is_aborted_leaves_the_fleet_as_it_was(lab: Lab, fleet: Fleet) -> None:
+    before = releases(lab, HOSTS)
+    fleet.version(3)
+    assert fleet.run("deploy.yml", app="hello").returncode == 0
+    assert {on_host(lab, "app1")}.isdisjoint(before["hello"])
+    with traffic(lab, "a canary is aborted"):
+        run = fleet.run("canary.yml", app="hello", state="abort")
+    assert run.returncode == 0, run.stdout
+    assert_whole(lab, HOSTS, before)
+    held = fleet.run("site.yml")
+    assert held.returncode == 0, held.stdout
+    assert_whole(lab, HOSTS, before)
+    nothing = fleet.run("canary.yml", app="hello", state="abort")
+    assert nothing.returncode != 0
+    assert "apps.hello: no canary is on" in nothing.stdout
+
+
+def test_a_canary_that_does_not_start_never_begins(lab: Lab, fleet: Fleet) -> None:
+    before = releases(lab, HOSTS)
+    fleet.broken("gunicorn", "sys.exit('no nest here')")
+    with traffic(lab, "a canary that does not start"):
+        run = fleet.run("deploy.yml", app="hello")
+    assert run.returncode != 0
+    assert "no nest here" in run.stdout
+    assert_whole(lab, HOSTS, before)
+    assert "weight" not in lab.host("lb2").file("/etc/nginx/pools/hello.conf").content_string
+
+
+def test_a_promotion_that_fails_leaves_the_canary(lab: Lab, fleet: Fleet) -> None:
+    before = releases(lab, HOSTS)["hello"]
+    fleet.broken("gunicorn", "sys.exit('not on this host')", host="app3")
+    run = fleet.run("deploy.yml", app="hello")
+    assert run.returncode == 0, run.stdout
+    new = on_host(lab, "app1")
+    with traffic(lab, "a promotion that fails on the last host"):
+        run = fleet.run("canary.yml", app="hello", state="promote")
+    assert run.returncode != 0
+    assert "not on this host" in run.stdout
+    assert on_host(lab, "app1") == new
+    assert {on_host(lab, "app2"), on_host(lab, "app3")} == before
+    assert lab.host("lb1").run("grep -c weight=9 /etc/nginx/pools/hello.conf").stdout == "2\n"
+    assert fleet.run("canary.yml", app="hello", state="abort").returncode == 0
+    assert releases(lab, HOSTS)["hello"] == before
+    fleet.version(9)
+    assert fleet.run("deploy.yml").returncode == 0
