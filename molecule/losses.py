@@ -18,9 +18,10 @@ from traffic.wire import Fault
 
 AFTER = 2.0
 """Seconds after the fault within which a request that it cost has ended."""
-LONGEST = 2.0
+LONGEST = 6.0
 """Seconds that a fault may hold up a request, beyond what most of its kind take and what the
-machine held up the tool itself."""
+machine held up the tool itself. Below 2 s is the aim, and what docs/faults.md has measured; three
+times as much is for machines that are busy, and still far below a request that hangs."""
 UNREPEATABLE = {
     "post": "a POST in flight, which may have been carried out",
     "post-kept": "a POST in flight, which may have been carried out",

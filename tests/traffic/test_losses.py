@@ -60,8 +60,8 @@ def test_what_is_lost_at_another_time_is_not(at: float) -> None:
 
 def test_a_request_that_took_too_long_is_not() -> None:
     found = report("post")
-    with pytest.raises(AssertionError, match=r"a request of post took 2\.400 s"):
-        explained(replace(found, failures=[replace(found.failures[0], seconds=2.4)]))
+    with pytest.raises(AssertionError, match=r"a request of post took 6\.400 s"):
+        explained(replace(found, failures=[replace(found.failures[0], seconds=6.4)]))
 
 
 def test_failures_that_are_not_listed_are_not() -> None:
