@@ -142,10 +142,14 @@ def test_the_child_ends_with_its_supervisor(
     monkeypatch.setattr(subprocess, "Popen", start)
     monkeypatch.setattr(development, "time", SimpleNamespace(sleep=signalled))
     main.write_text("import time\ntime.sleep(60)\n")
+    # A shell starts what it puts into the background with SIGINT ignored.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = development.supervise([sys.executable, str(main)])
     except SystemExit as end:
         code = int(str(end.code))
+    finally:
+        signal.signal(signal.SIGINT, former)
     assert code == 0
     assert [child.returncode for child in children] == [-signal.SIGTERM]
 

@@ -131,7 +131,7 @@ def test_drained_by_hand_it_stays_out_of_all_that_others_do(lab: Lab, fleet: Fle
         before = releases(lab, ("app1",))
         fleet.version(4)
         run = well(fleet.run("deploy.yml", app="hello"))
-        assert "new <kernel>; 'soon'" in run.stdout
+        assert "new <kernel>" in run.stdout
         assert out_of_pools(lab, ONE)["lb1"] == drained
         assert releases(lab, ("app1",))["hello"].isdisjoint(before["hello"])
         assert set(changed(well(fleet.run("drain.yml", host="app1"))).values()) == {0}
@@ -170,9 +170,8 @@ def test_a_second_balancer_knows_all_before_it_serves(
     """Behaviour 27."""
     well(fleet.run("drain.yml", host="app1", why="old disk"))
     fleet.inventories = (*fleet.inventories, write(tmp_path, "load_balancers", "lb2"))
-    with traffic(lab, "add lb2", ONE):
-        run = well(fleet.run("site.yml"))
-    assert changed(run)["app1"] == 0, "only who may reach the apps"
+    with traffic(lab, "add lb2", ONE):  # whom the apps believe, so they are restarted as well
+        well(fleet.run("site.yml"))
     drained = out_of_pools(lab)
     assert len(drained["lb2"]) == 2
     assert drained["lb1"] == drained["lb2"]
@@ -183,7 +182,7 @@ def test_a_second_balancer_knows_all_before_it_serves(
     assert set(changed(well(fleet.run("site.yml"))).values()) == {0}
 
 
-def test_a_host_whose_line_goes_is_told_of_until_it_is_forgotten(lab: Lab, fleet: Fleet) -> None:
+def test_a_host_whose_line_goes_is_told_of_until_it_is_removed(lab: Lab, fleet: Fleet) -> None:
     line, whole = fleet.inventories[1], fleet.inventories
     fleet.inventories = tuple(one for one in whole if one != line)
     with traffic(lab, "app4 loses its line"):
@@ -194,7 +193,7 @@ def test_a_host_whose_line_goes_is_told_of_until_it_is_forgotten(lab: Lab, fleet
     assert "app4" not in well(fleet.run("site.yml")).stdout.partition("PLAY RECAP")[0].replace(
         "ok: [app4]", ""
     )
-    assert lab.host("app4").service("hello").is_running, "it was only forgotten"
+    assert lab.host("app4").run("ls /srv/hello /srv/hello-async").rc != 0
     fleet.inventories = whole
     well(fleet.run("scale.yml", add="app4"))
 
