@@ -21,6 +21,8 @@ from traffic import Report
 
 SITES = {"hello": "hello.localhost", "hello-async": "hello-async.localhost"}
 RATE = 170  # requests a second to each app
+DRAIN = 5
+"""Seconds that a host's connections get to end. WebSockets and event streams use all of them."""
 BROKEN = "\nif __name__ != '__main__' and server() == {server!r}{where}:\n    {what}\n"
 
 
@@ -42,7 +44,8 @@ class Fleet:
     def write(self, main: str, **settings: object) -> None:
         """Change the source; `settings` are laid over both apps' entries."""
         (self.source / "main.py").write_text(main)
-        apps = {name: {**app, **settings} for name, app in self.apps.items()}
+        known = {name: {**app, "drain_timeout": DRAIN} for name, app in self.apps.items()}
+        apps = {name: {**app, **settings} for name, app in known.items()}
         self.file.write_text(json.dumps({"apps": apps}))
 
     def version(self, number: int) -> None:
@@ -68,7 +71,7 @@ class Fleet:
 
     def arguments(self, **variables: object) -> list[str]:
         """The extra variables of a run as words of its command line."""
-        return ["-e", f"@{self.file}", *(["-e", json.dumps(variables)] if variables else [])]
+        return ["-e", f"@{self.file}", "-e", json.dumps({"drain_timeout": DRAIN, **variables})]
 
     def run_until(self, host: str, app: str, other_than: set[str], **variables: object) -> None:
         """Begin a deploy, and kill its controller once `host` serves another release, proved."""
