@@ -281,4 +281,7 @@ def test_a_host_cannot_be_reached(lab: Lab, fleet: Fleet) -> None:
         assert served == after["hello"]
         run = fleet.run("site.yml")
         assert run.returncode == 0, run.stdout
-    assert_whole(lab, HOSTS, after)
+    now = releases(lab, HOSTS)  # of the other app the new one as well
+    assert now["hello"] == after["hello"]
+    assert len(now["hello-async"]) == 1
+    assert_whole(lab, HOSTS, now)
