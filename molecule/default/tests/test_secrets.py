@@ -152,7 +152,7 @@ def find_in_processes(lab: Lab, name: str) -> None:
     """Look at every command line on the host until it is told to stop."""
     lab.host(name).run(
         "systemd-run --unit=watch --collect /bin/sh -c "
-        f"\"while sleep 0.02; do grep -alE '{PATTERN}' /proc/[0-9]*/cmdline; done >/root/seen\""
+        f"\"while sleep 0.02; do grep -alE '{PATTERN}' /proc/[0-9]*/cmdline; done >/run/seen\""
     )
 
 
@@ -191,7 +191,7 @@ def test_nothing_is_said(output: str) -> None:
 @pytest.mark.parametrize("name", HOSTS)
 def test_nothing_is_kept_where_others_may_read(lab: Lab, output: str, name: str) -> None:
     host = lab.host(name)
-    assert host.file("/root/seen").content_string == "", "on a command line"
+    assert host.file("/run/seen").content_string == "", "on a command line"
     assert (
         host.run(f"journalctl --no-pager --output=export | grep -acE '{PATTERN}'").stdout == "0\n"
     )
