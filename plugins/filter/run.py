@@ -9,7 +9,7 @@ from typing import Any
 # Ansible loads a filter by its path, so that its neighbours are no package to it.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))
 
-from fuego_deploy import pool
+from fuego_deploy import pool, pool_changes
 
 
 def failure(result: Mapping[str, Any]) -> str:
@@ -95,7 +95,9 @@ def _most(releases: Iterable[str]) -> str:
 def removed_hosts(decided: Iterable[Mapping[str, pool.Hand]]) -> list[str]:
     """The hosts that somebody took out for as long as the inventory has them, of what was decided
     by hand, as pool_render reads it from each balancer."""
-    return [name for name, hand in pool.merge(decided).items() if hand["state"] == "removed"]
+    return [
+        name for name, hand in pool_changes.merge(decided).items() if hand["state"] == "removed"
+    ]
 
 
 class FilterModule:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import balancer, connections, layout, nginx, pool, proof
+    from fuego_deploy import balancer, connections, layout, nginx, pool, pool_changes, proof
 else:
     from ansible.module_utils.fuego_deploy import (
         balancer,
@@ -20,6 +20,7 @@ else:
         layout,
         nginx,
         pool,
+        pool_changes,
         proof,
     )
 
@@ -226,8 +227,8 @@ class Task:
     def split(self, state: pool.State) -> list[str]:
         """The pools that are meant and have the host; noted, and the others as unknown."""
         if self.hand and not (self.params["state"] == "removed" and state.knows(self.member)):
-            pool.refuse_unknown(state, self.member)
-        apps, unknown = pool.split(state, self.member, self.params["apps"])
+            pool_changes.refuse_unknown(state, self.member)
+        apps, unknown = pool_changes.split(state, self.member, self.params["apps"])
         self.result |= {"apps": apps, "unknown": unknown}
         return apps
 
@@ -235,15 +236,17 @@ class Task:
         """The pools that can do without the host. Raises DeployError where that is refused."""
         apps = self.split(state)
         if self.params["last"] == "refuse":
-            pool.refuse_last(state, self.member, apps)
-        kept = self.result["kept"] = pool.last_of(state, self.member, apps)
+            pool_changes.refuse_last(state, self.member, apps)
+        kept = self.result["kept"] = pool_changes.last_of(state, self.member, apps)
         if kept and self.hand:
             return []
         return [app for app in apps if app not in kept]
 
     def drain(self) -> None:
         def change(state: pool.State) -> pool.State:
-            return pool.drained(state, self.member, self.spare(state), self.record, self.hand)
+            return pool_changes.drained(
+                state, self.member, self.spare(state), self.record, self.hand
+            )
 
         before, _ = self.commit(change)
         self.wait(before)
@@ -251,7 +254,7 @@ class Task:
     def remove(self) -> None:
         def change(state: pool.State) -> pool.State:
             apps = self.spare(state)
-            return pool.removed(state, self.member, apps, self.record, self.hand)
+            return pool_changes.removed(state, self.member, apps, self.record, self.hand)
 
         before, _ = self.commit(change)
         self.wait(before)
@@ -261,7 +264,9 @@ class Task:
             there = self.moved(state)
             if self.params["canary"]:
                 there.canaries |= dict.fromkeys(self.split(state), self.params["canary"])
-            return pool.restored(there, self.member, self.split(state), self.record, self.hand)
+            return pool_changes.restored(
+                there, self.member, self.split(state), self.record, self.hand
+            )
 
         seen = pool.read(self.params["state_file"])
         if self.hand or not seen.by_hand(self.member):
@@ -279,7 +284,7 @@ class Task:
             pool.check_address("address", p["address"])
         if p["port"] is not None and len(apps) > 1:
             raise layout.DeployError(f"port: it is one app's; name it in apps ({', '.join(apps)})")
-        return pool.moved(state, self.member, apps, p["address"], p["port"])
+        return pool_changes.moved(state, self.member, apps, p["address"], p["port"])
 
     def commit(self, change: balancer.Change) -> tuple[pool.State, pool.State]:
         """Change state, files and the running nginx as one step; the state before and after."""
@@ -333,7 +338,9 @@ class Task:
         if not failed:
             self.result["proved"] = served
             return
-        _, now = self.commit(lambda state: pool.put_back(state, before, after, self.member, apps))
+        _, now = self.commit(
+            lambda state: pool_changes.put_back(state, before, after, self.member, apps)
+        )
         fate = "\n".join(now.held_out(apps, self.member)) or "it is as it was before"
         raise layout.DeployError(
             "\n".join([*(f"{whose} {why}" for whose, why in failed.items()), f"Put back: {fate}"])

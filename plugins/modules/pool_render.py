@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import canary, layout, maintenance, nginx, pool, proof
+    from fuego_deploy import canary, layout, maintenance, nginx, pool, pool_changes, proof
 else:
     from ansible.module_utils.fuego_deploy import (
         canary,
@@ -19,6 +19,7 @@ else:
         maintenance,
         nginx,
         pool,
+        pool_changes,
         proof,
     )
 
@@ -192,7 +193,7 @@ installed:
 
 def check(
     pools: dict[str, pool.Pool], members: list[tuple[str, pool.Member]], timeout: float
-) -> pool.Verdicts:
+) -> pool_changes.Verdicts:
     """Ask each of these members once, all at the same time."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=32) as workers:
         answers = workers.map(
@@ -218,19 +219,19 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             "installed": found is not None,
         }
     pools = pool.wanted(p["sites"], p["options"], p["listen"])
-    seen.hosts = pool.merge([seen.hosts, *p["hand_drains"]])
-    asked = pool.in_doubt(seen, pool.without_removed(pools, seen), p["run"])
+    seen.hosts = pool_changes.merge([seen.hosts, *p["hand_drains"]])
+    asked = pool_changes.in_doubt(seen, pool_changes.without_removed(pools, seen), p["run"])
     verdicts = check(pools, asked, p["timeout"])
     with nginx.lock_if_there(Path(p["path"])):
         before = pool.read(p["state_file"])
-        hosts = pool.merge([before.hosts, *p["hand_drains"]])
+        hosts = pool_changes.merge([before.hosts, *p["hand_drains"]])
         closed = maintenance.merge([before.maintenance, *p["maintenance"]])
         canaries = canary.merge([before.canaries, *p["canaries"]])
         now = dataclasses.replace(before, hosts=hosts, maintenance=closed, canaries=canaries)
-        after = pool.renew(now, seen, pools, verdicts, p["run"], pool.now())
+        after = pool_changes.renew(now, seen, pools, verdicts, p["run"], pool.now())
         if p["forget"]:
-            after = pool.without_left(after, p["forget"]["app"], p["forget"]["host"])
-        pool.check_somebody_serves(before, after)
+            after = pool_changes.without_left(after, p["forget"]["app"], p["forget"]["host"])
+        pool_changes.check_somebody_serves(before, after)
         if after != before and not module.check_mode:
             pool.write(p["state_file"], after)
     return {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuego_deploy import pool
+from fuego_deploy import pool, pool_changes
 from fuego_deploy.layout import DeployError
 from fuego_deploy.pool import Drain, Hand, State
 
@@ -91,7 +91,7 @@ def test_who_is_out_is_down_and_the_line_says_why() -> None:
 
 
 def test_an_admission_is_for_one_address() -> None:
-    found = pool.moved(state(), "app1", ["shop"], None, 8001)
+    found = pool_changes.moved(state(), "app1", ["shop"], None, 8001)
     assert "10.0.0.1:8001" in lines(found)[0]
     assert " down;" in lines(found)[0]
 
@@ -149,23 +149,28 @@ def test_a_broken_state_is_refused_with_the_mend(tmp_path: Path, content: str) -
 
 def test_the_newest_decision_by_hand_wins() -> None:
     old, new = hand("drained", "2026-11-21T10:00:00Z"), hand("restored", "2026-11-21T10:00:01Z")
-    assert pool.merge([{"app1": old}, {"app1": new}, {}]) == {"app1": new}
-    assert pool.merge([{"app1": new}, {"app1": old, "app2": old}]) == {"app1": new, "app2": old}
+    assert pool_changes.merge([{"app1": old}, {"app1": new}, {}]) == {"app1": new}
+    assert pool_changes.merge([{"app1": new}, {"app1": old, "app2": old}]) == {
+        "app1": new,
+        "app2": old,
+    }
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_two_decisions_of_one_second_the_drain_wins(order: int) -> None:
     both: list[dict[str, Hand]] = [{"app1": hand("restored")}, {"app1": hand()}]
-    assert pool.merge(both[::order])["app1"]["state"] == "drained"
+    assert pool_changes.merge(both[::order])["app1"]["state"] == "drained"
 
 
-def renew(found: State, verdicts: pool.Verdicts, *sites: dict[str, Any], run: str = "r2") -> State:
+def renew(
+    found: State, verdicts: pool_changes.Verdicts, *sites: dict[str, Any], run: str = "r2"
+) -> State:
     pools = pool.wanted(list(sites or (site(),)), OPTIONS, 80)
-    return pool.renew(found, found, pools, verdicts, run, NOW)
+    return pool_changes.renew(found, found, pools, verdicts, run, NOW)
 
 
 def doubted(found: State, run: str = "r2") -> list[str]:
-    return [m["name"] for _, m in pool.in_doubt(found, found.pools, run)]
+    return [m["name"] for _, m in pool_changes.in_doubt(found, found.pools, run)]
 
 
 def test_only_who_is_not_known_is_in_doubt() -> None:
@@ -182,9 +187,9 @@ def test_only_who_is_not_known_is_in_doubt() -> None:
 def test_what_an_interrupted_run_left_is_restored_where_it_is_healthy() -> None:
     found = state()
     found.drained["shop"] = {"app1": drain("r1"), "app2": drain("r2")}
-    sick: pool.Verdicts = {("shop", "app1", "10.0.0.1:8000"): "no answer"}
+    sick: pool_changes.Verdicts = {("shop", "app1", "10.0.0.1:8000"): "no answer"}
     assert renew(found, sick).drained == found.drained
-    well: pool.Verdicts = {
+    well: pool_changes.Verdicts = {
         ("shop", "app1", "10.0.0.1:8000"): None,
         ("shop", "app2", "10.0.0.2:8000"): None,
     }
@@ -194,8 +199,8 @@ def test_what_an_interrupted_run_left_is_restored_where_it_is_healthy() -> None:
 def test_who_was_drained_while_it_was_checked_stays_so() -> None:
     seen, found = state(), state()
     found.drained["shop"] = {"app1": drain("r1")}
-    well: pool.Verdicts = {("shop", "app1", "10.0.0.1:8000"): None}
-    assert pool.renew(found, seen, found.pools, well, "r2", NOW).drained == found.drained
+    well: pool_changes.Verdicts = {("shop", "app1", "10.0.0.1:8000"): None}
+    assert pool_changes.renew(found, seen, found.pools, well, "r2", NOW).drained == found.drained
 
 
 def test_who_left_the_inventory_leaves_the_state() -> None:
@@ -222,40 +227,40 @@ def test_a_pool_that_is_served_keeps_somebody() -> None:
     before.hosts["app2"] = hand()
     after = renew(before, {}, site("shop", {"name": "app2", "address": "10.0.0.2", "port": 8000}))
     with pytest.raises(DeployError, match=r"shop: app1 would leave .*app2: drained by bob@ctl"):
-        pool.check_somebody_serves(before, after)
-    pool.check_somebody_serves(State(), after)
-    pool.check_somebody_serves(before, renew(before, {}, site("shop", members=[])))
+        pool_changes.check_somebody_serves(before, after)
+    pool_changes.check_somebody_serves(State(), after)
+    pool_changes.check_somebody_serves(before, renew(before, {}, site("shop", members=[])))
 
 
 def test_draining_is_noted_once_for_a_run() -> None:
     found = state(site("shop"), site("blog"))
-    once = pool.drained(found, "app1", ["shop"], drain("r1"), hand=False)
+    once = pool_changes.drained(found, "app1", ["shop"], drain("r1"), hand=False)
     assert once.serving("shop") == ["app2"]
     assert once.serving("blog") == ["app1", "app2"]
     later = drain("r1", why="again")
-    assert pool.drained(once, "app1", ["shop"], later, hand=False) == once
+    assert pool_changes.drained(once, "app1", ["shop"], later, hand=False) == once
     other = drain("r2")
-    taken = pool.drained(once, "app1", ["shop"], other, hand=False)
+    taken = pool_changes.drained(once, "app1", ["shop"], other, hand=False)
     assert taken.drained["shop"]["app1"] == other
 
 
 def test_draining_by_hand_is_for_every_pool() -> None:
     found = state(site("shop"), site("blog"))
-    once = pool.drained(found, "app1", ["shop", "blog"], drain("", "kernel"), hand=True)
+    once = pool_changes.drained(found, "app1", ["shop", "blog"], drain("", "kernel"), hand=True)
     assert (once.serving("shop"), once.serving("blog")) == (["app2"], ["app2"])
     assert once.hosts["app1"] == {"state": "drained", "by": "alice@ctl", "when": NOW,
                                   "why": "kernel"}  # fmt: skip
-    assert pool.drained(once, "app1", ["shop"], drain("", "x"), hand=True) == once
+    assert pool_changes.drained(once, "app1", ["shop"], drain("", "x"), hand=True) == once
 
 
 def test_a_run_does_not_restore_what_a_person_took_out() -> None:
-    found = pool.drained(state(), "app1", ["shop"], drain(), hand=False)
+    found = pool_changes.drained(state(), "app1", ["shop"], drain(), hand=False)
     found.hosts["app1"] = hand()
-    after = pool.restored(found, "app1", ["shop"], drain(), hand=False)
+    after = pool_changes.restored(found, "app1", ["shop"], drain(), hand=False)
     assert after.drained == {}
     assert after.held_out() == [f"shop: app1: drained by bob@ctl at {NOW}: new kernel"]
     assert after.serving("shop") == ["app2"]
-    back = pool.restored(found, "app1", ["shop"], drain("", "done"), hand=True)
+    back = pool_changes.restored(found, "app1", ["shop"], drain("", "done"), hand=True)
     assert back.serving("shop") == ["app1", "app2"]
     assert back.hosts["app1"]["state"] == "restored"
 
@@ -263,23 +268,23 @@ def test_a_run_does_not_restore_what_a_person_took_out() -> None:
 def test_a_member_that_is_held_out_is_not_admitted_where_it_moved() -> None:
     found = state()
     found.hosts["app1"] = hand()
-    there = pool.moved(found, "app1", ["shop"], "10.9.9.9", 9000)
-    after = pool.restored(there, "app1", ["shop"], drain(), hand=False)
+    there = pool_changes.moved(found, "app1", ["shop"], "10.9.9.9", 9000)
+    after = pool_changes.restored(there, "app1", ["shop"], drain(), hand=False)
     assert after.admitted["shop"]["app1"]["address"] == "10.0.0.1:8000"
 
 
 def test_who_is_removed_leaves_no_trace() -> None:
     found = state(site("shop"), site("blog"))
     found.drained["shop"], found.hosts["app1"] = {"app1": drain()}, hand()
-    once = pool.removed(found, "app1", ["shop"], drain(), hand=False)
+    once = pool_changes.removed(found, "app1", ["shop"], drain(), hand=False)
     assert once.apps_of("app1") == ["blog"]
     assert once.hosts == found.hosts
-    last = pool.removed(once, "app1", ["blog"], drain(), hand=False)
+    last = pool_changes.removed(once, "app1", ["blog"], drain(), hand=False)
     assert '"app1"' not in json.dumps(pool.as_json(last))
 
 
 def test_who_is_removed_by_hand_stays_out_until_the_inventory_forgets_it() -> None:
-    once = pool.removed(state(), "app1", ["shop"], drain(why="scaled down"), hand=True)
+    once = pool_changes.removed(state(), "app1", ["shop"], drain(why="scaled down"), hand=True)
     assert once.removals()[0].startswith(f"app1: removed by alice@ctl at {NOW}: scaled down; it")
     again = renew(once, {}, site("shop"))
     assert (again.serving("shop"), again.hosts) == (["app2"], once.hosts)
@@ -287,9 +292,9 @@ def test_who_is_removed_by_hand_stays_out_until_the_inventory_forgets_it() -> No
     gone = renew(again, {}, site("shop", *others))
     assert (gone.hosts, gone.left) == ({}, {})
     with pytest.raises(DeployError, match=r"no pool here has a host of that name; they have app2"):
-        pool.refuse_unknown(gone, "app1")
+        pool_changes.refuse_unknown(gone, "app1")
     with pytest.raises(DeployError, match=r"let it in again first: scale.yml -e add=app1"):
-        pool.refuse_unknown(again, "app1")
+        pool_changes.refuse_unknown(again, "app1")
 
 
 def test_who_only_lost_its_line_is_told_of_until_it_is_back_or_forgotten() -> None:
@@ -299,15 +304,15 @@ def test_who_only_lost_its_line_is_told_of_until_it_is_back_or_forgotten() -> No
     assert "scale.yml -e remove=app1" in gone.orphans()[0]
     assert renew(gone, {}, site("shop", *others)).left == gone.left
     assert renew(gone, {}, site("shop")).left == {}
-    assert pool.removed(gone, "app1", [], drain(), hand=True).left == {}
+    assert pool_changes.removed(gone, "app1", [], drain(), hand=True).left == {}
 
 
 def test_an_app_that_nobody_names_any_more_is_told_of_on_each_host() -> None:
     gone = renew(state(site("shop"), site("old")), {}, site("shop"))
     assert gone.left == {name: {"old": NOW} for name in ("app1", "app2")}
     assert all(line.endswith("remove.yml -e app=old") for line in gone.orphans())
-    assert pool.without_left(gone, "old").left == {}
-    assert pool.without_left(gone, "old", "app1").left == {"app2": {"old": NOW}}
+    assert pool_changes.without_left(gone, "old").left == {}
+    assert pool_changes.without_left(gone, "old", "app1").left == {"app2": {"old": NOW}}
 
 
 def test_an_app_that_is_on_one_host_less_is_told_of_there() -> None:
@@ -319,30 +324,30 @@ def test_an_app_that_is_on_one_host_less_is_told_of_there() -> None:
 
 def test_the_last_one_is_refused_and_the_others_are_named() -> None:
     found = state()
-    assert pool.last_of(found, "app1", ["shop"]) == []
-    pool.refuse_last(found, "app1", ["shop"])
+    assert pool_changes.last_of(found, "app1", ["shop"]) == []
+    pool_changes.refuse_last(found, "app1", ["shop"])
     found.hosts["app2"] = hand()
-    assert pool.last_of(found, "app1", ["shop"]) == ["shop"]
+    assert pool_changes.last_of(found, "app1", ["shop"]) == ["shop"]
     with pytest.raises(DeployError, match=r"app1 is the last .* app2: drained by bob@ctl"):
-        pool.refuse_last(found, "app1", ["shop"])
-    assert pool.last_of(found, "app2", ["shop"]) == []
+        pool_changes.refuse_last(found, "app1", ["shop"])
+    assert pool_changes.last_of(found, "app2", ["shop"]) == []
 
 
 def test_putting_back_undoes_only_its_own_change() -> None:
-    before = pool.drained(state(), "app1", ["shop"], drain("r1"), hand=False)
+    before = pool_changes.drained(state(), "app1", ["shop"], drain("r1"), hand=False)
     before.hosts["app1"] = hand("restored", "2026-11-20T10:00:00Z")
-    there = pool.moved(before, "app1", ["shop"], None, 9000)
-    after = pool.restored(there, "app1", ["shop"], drain("r1"), hand=False)
+    there = pool_changes.moved(before, "app1", ["shop"], None, 9000)
+    after = pool_changes.restored(there, "app1", ["shop"], drain("r1"), hand=False)
     assert after.serving("shop") == ["app1", "app2"]
-    assert pool.put_back(after, before, after, "app1", ["shop"]) == before
+    assert pool_changes.put_back(after, before, after, "app1", ["shop"]) == before
     since = copy.deepcopy(after)
     since.hosts["app1"], since.drained["shop"] = hand(), {"app1": drain("r9")}
-    back = pool.put_back(since, before, after, "app1", ["shop"])
+    back = pool_changes.put_back(since, before, after, "app1", ["shop"])
     assert (back.hosts, back.drained) == (since.hosts, since.drained)
 
 
 def test_of_the_apps_asked_for_the_unknown_are_told() -> None:
     found = state(site("shop"), site("blog"))
-    assert pool.split(found, "app1", None) == (["shop", "blog"], [])
-    assert pool.split(found, "app1", ["blog", "new", "blog"]) == (["blog"], ["new"])
-    assert pool.split(found, "app9", None) == ([], [])
+    assert pool_changes.split(found, "app1", None) == (["shop", "blog"], [])
+    assert pool_changes.split(found, "app1", ["blog", "new", "blog"]) == (["blog"], ["new"])
+    assert pool_changes.split(found, "app9", None) == ([], [])

@@ -1,11 +1,12 @@
-"""A pool that grows and shrinks under traffic: hosts added, removed, drained, rebooted, upgraded.
-Nothing is lost, and what is removed leaves nothing behind.
+"""A pool that grows and shrinks under traffic: hosts added, removed, drained, rebooted, upgraded; a
+second balancer; an app taken away. Nothing is lost, and what is removed leaves nothing behind.
 
 The tests follow one another: each begins with the fleet that the one before it left.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections import Counter
@@ -16,6 +17,7 @@ from conftest import INVENTORY, Lab
 from hello import SITES, Fleet, out_of_pools, releases, traffic
 
 ONE = ("lb1",)
+"""The balancers, until a test adds the second."""
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +48,19 @@ def well(run: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[s
     return run
 
 
-def assert_shared(lab: Lab, requests: int = 40) -> None:
+def answering(lab: Lab, site: str, balancer: str = "lb1", requests: int = 40) -> Counter[str]:
+    """Host → how many of the requests through the balancer it answered."""
+    return Counter(
+        lab.request(site, "/whoami", balancer=balancer).json()["host"] for _ in range(requests)
+    )
+
+
+def assert_shared(lab: Lab) -> None:
     """Each of the four hosts answers a quarter of the requests to both apps."""
     for site in SITES.values():
-        found = Counter(lab.request(site, "/whoami").json()["host"] for _ in range(requests))
+        found = answering(lab, site)
         assert set(found) == {"app1", "app2", "app3", "app4"}, found
-        assert max(found.values()) - min(found.values()) <= requests / 10, found
+        assert max(found.values()) - min(found.values()) <= 4, found
 
 
 def test_a_host_added_gets_the_releases_of_the_fleet(lab: Lab, fleet: Fleet, line: Path) -> None:
@@ -155,3 +164,54 @@ def test_a_host_is_upgraded_through_the_pool(lab: Lab, fleet: Fleet) -> None:
     assert now != since
     assert not lab.host("app4").file("/run/reboot-required").exists
     assert out_of_pools(lab, ONE) == {"lb1": []}
+
+
+def test_a_second_balancer_knows_all_before_it_serves(
+    lab: Lab, fleet: Fleet, tmp_path: Path
+) -> None:
+    """Behaviour 27."""
+    well(fleet.run("drain.yml", host="app1", why="old disk"))
+    fleet.inventories = (*fleet.inventories, write(tmp_path, "load_balancers", "lb2"))
+    with traffic(lab, "add lb2", ONE):  # whom the apps believe, so they are restarted as well
+        well(fleet.run("site.yml"))
+    drained = out_of_pools(lab)
+    assert len(drained["lb2"]) == 2
+    assert drained["lb1"] == drained["lb2"]
+    assert set(answering(lab, SITES["hello"], "lb2")) == {"app2", "app3", "app4"}
+    with traffic(lab, "restore app1 on both"):
+        well(fleet.run("restore.yml", host="app1"))
+    assert out_of_pools(lab) == {"lb1": [], "lb2": []}
+
+
+def test_a_host_whose_line_goes_is_told_of_until_it_is_removed(lab: Lab, fleet: Fleet) -> None:
+    fleet.inventories = tuple(one for one in fleet.inventories if one.stem != "app4")
+    with traffic(lab, "app4 loses its line"):
+        run = well(fleet.run("site.yml"))
+    assert "app4: the inventory stopped naming hello there" in run.stdout
+    assert "app4" not in answering(lab, SITES["hello"])
+    well(fleet.run("scale.yml", remove="app4"))
+    assert "app4" not in well(fleet.run("site.yml")).stdout.partition("PLAY RECAP")[0].replace(
+        "ok: [app4]", ""
+    )
+    assert lab.host("app4").run("ls /srv/hello /srv/hello-async").rc != 0
+
+
+def test_an_app_removed_leaves_the_other_and_the_balancers(lab: Lab, fleet: Fleet) -> None:
+    """Behaviours 7 and 26."""
+    well(fleet.run("remove.yml", app="hello-async"))
+    for name in ("app1", "app2", "app3"):
+        host = lab.host(name)
+        for look in ("ls /etc/systemd/system/hello-async*", "ls /srv/hello-async",
+                     "ls /etc/hello-async", "getent passwd hello-async"):  # fmt: skip
+            assert host.run(look).rc != 0, f"{name}: {look}"
+        assert host.service("hello").is_running
+    for name in ("lb1", "lb2"):
+        assert lab.host(name).run("grep -rl hello-async /etc/nginx /var/lib/fuego-deploy").rc != 0
+        assert lab.request("hello-async.localhost", "/whoami", balancer=name).status == 404
+        assert lab.request("hello.localhost", "/whoami", balancer=name).status == 200
+    refused = fleet.run("remove.yml", app="helo")
+    assert refused.returncode != 0
+    assert "neither the inventory nor a host has an app 'helo'" in refused.stdout
+    apps = json.loads(fleet.file.read_text())["apps"]
+    fleet.file.write_text(json.dumps({"apps": {"hello": apps["hello"]}}))
+    assert set(changed(well(fleet.run("site.yml"))).values()) == {0}
