@@ -143,20 +143,24 @@ def canaries_decided(
     found: Iterable[Mapping[str, Any]],
     begun: Mapping[str, Canary],
     run: Mapping[str, Any],
-    apps: Iterable[str],
+    apps: Mapping[str, Any],
 ) -> list[dict[str, Canary]]:
-    """What every balancer is to know: what any knew, what this run of these apps begins, and what
-    it ends."""
+    """What every balancer is to know: what any knew, what this run of these apps begins, what it
+    ends, and the weight that the inventory now has for those hosts."""
     known = [dict(one.get("canaries") or {}) for one in found]
-    changed = set(apps)
-    if run["purpose"] not in ENDING:
-        return [*known, dict(begun)]
-    ended: dict[str, Canary] = {
-        app: {**canary, "state": "off", "by": run["who"], "when": run["since"]}
-        for app, canary in on(merge(known)).items()
-        if app in changed
-    }
-    return [*known, ended]
+    stamp = {"by": run["who"], "when": run["since"]}
+    changed: dict[str, Canary] = {}
+    for app, canary in on(merge(known)).items():
+        wanted = apps.get(app, {}).get("canary") or {}
+        if app in apps and run["purpose"] in ENDING:
+            changed[app] = {**canary, "state": "off", **stamp}  # type: ignore[typeddict-item]
+        elif (
+            wanted
+            and sorted(wanted["hosts"]) == sorted(canary["hosts"])
+            and wanted["weight"] != canary["weight"]
+        ):
+            changed[app] = {**canary, "weight": wanted["weight"], **stamp}  # type: ignore[typeddict-item]
+    return [*known, {**changed, **begun}]
 
 
 def canaries_here(

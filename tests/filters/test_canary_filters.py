@@ -93,13 +93,26 @@ def test_what_does_not_go_with_a_canary_is_refused(purpose: str, on: bool, said:
 def test_all_balancers_learn_what_began_and_what_ended() -> None:
     told: list[dict[str, Any]] = [{"canaries": {"shop": ON}}, {"canaries": {}}, {}]
     assert filters.canaries_on(told) == {"shop": ON}
-    decided = filters.canaries_decided(told, {}, {**RUN, "purpose": "promote"}, ["shop"])
+    decided = filters.canaries_decided(told, {}, {**RUN, "purpose": "promote"}, APPS)
     assert canary.on(canary.merge(decided)) == {}
-    other = filters.canaries_decided(told, {}, {**RUN, "purpose": "promote"}, ["blog"])
+    other = filters.canaries_decided(told, {}, {**RUN, "purpose": "promote"}, {"blog": {}})
     assert canary.merge(other) == {"shop": ON}
-    begins = filters.canaries_decided([{}], {"shop": ON}, RUN, ["shop"])
+    begins = filters.canaries_decided([{}], {"shop": ON}, RUN, APPS)
     assert canary.merge(begins) == {"shop": ON}
     assert canary.merge([{"shop": ON}, {"shop": OFF}]) == {"shop": OFF}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "weight"),
+    [({"hosts": ["app1"], "weight": 30}, 30), ({"hosts": ["app2"], "weight": 30}, 10), (None, 10)],
+)
+def test_another_weight_of_the_same_hosts_is_taken_over(wanted: Any, weight: int) -> None:
+    later = {"purpose": "site", "who": "bob@ctl", "since": "2026-11-21T11:00:00Z"}
+    apps = {"shop": {**APPS["shop"], "canary": wanted}}
+    now = canary.merge(filters.canaries_decided([{"canaries": {"shop": ON}}], {}, later, apps))
+    assert now["shop"]["weight"] == weight
+    assert now["shop"]["by"] == ("bob@ctl" if weight == 30 else "alice@ctl")
+    assert now["shop"]["release"] == "new"
 
 
 def test_a_canary_is_committed_when_it_is_promoted() -> None:
