@@ -86,7 +86,7 @@ def test_a_canary_that_is_aborted_leaves_the_fleet_as_it_was(lab: Lab, fleet: Fl
 
 def test_a_canary_that_does_not_start_never_begins(lab: Lab, fleet: Fleet) -> None:
     before = releases(lab, HOSTS)
-    fleet.broken("gunicorn", "sys.exit('no nest here')")
+    fleet.broken("gunicorn", "raise RuntimeError('no nest here')")
     with traffic(lab, "a canary that does not start"):
         run = fleet.run("deploy.yml", app="hello")
     assert run.returncode != 0
@@ -97,7 +97,7 @@ def test_a_canary_that_does_not_start_never_begins(lab: Lab, fleet: Fleet) -> No
 
 def test_a_promotion_that_fails_leaves_the_canary(lab: Lab, fleet: Fleet) -> None:
     before = releases(lab, HOSTS)["hello"]
-    fleet.broken("gunicorn", "sys.exit('not on this host')", host="app3")
+    fleet.broken("gunicorn", "raise RuntimeError('not on this host')", host="app3")
     run = fleet.run("deploy.yml", app="hello")
     assert run.returncode == 0, run.stdout
     new = on_host(lab, "app1")

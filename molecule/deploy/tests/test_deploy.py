@@ -84,7 +84,7 @@ def test_deploy_then_roll_back_then_deploy(lab: Lab, fleet: Fleet) -> None:
 
 def test_a_release_that_does_not_start(fleet: Fleet) -> None:
     """Behaviour 2: the old one serves everywhere, and the app's own words are in the output."""
-    fleet.broken("gunicorn", "sys.exit('no database here')")
+    fleet.broken("gunicorn", "raise RuntimeError('no database here')")
     assert_undone(fleet, "hello", "what gunicorn cannot start", "no database here")
 
 
@@ -153,7 +153,7 @@ def test_what_follows_an_interrupted_run_and_fails_undoes_both(lab: Lab, fleet: 
     fleet.version(6)
     with traffic(lab, "deploy, killed half-way, then a release that fails"):
         fleet.run_until(host="app1", app="hello", other_than=before["hello"])
-        fleet.broken("gunicorn", "sys.exit('no disk here')")
+        fleet.broken("gunicorn", "raise RuntimeError('no disk here')")
         run = fleet.run("deploy.yml", app="hello")
         assert run.returncode != 0
     assert_whole(lab, before)
