@@ -173,11 +173,23 @@ def test_prune_keeps_the_newest_the_current_and_the_previous(app: App) -> None:
 def test_prune_takes_activations_whose_release_goes(app: App) -> None:
     for number in range(1, 4):
         built(app, f"{number:012}", when=f"2026-01-{number:02}")
-    for number in range(1, 4):
         activate(app, number, "000000000001")
+    activate(app, 4, "000000000003")
     release.prune(app, 1)
     assert [path.name for path in app.releases.iterdir()] == ["000000000003"]
-    assert list(app.activations.iterdir()) == []
+    assert [path.name for path in app.activations.iterdir()] == ["4"]
+
+
+def test_prune_leaves_an_old_release_that_was_just_staged_again(app: App) -> None:
+    for number in range(1, 4):
+        built(app, f"{number:012}", when=f"2026-01-{number:02}")
+        activate(app, number, f"{number:012}")
+    activate(app, 4, "000000000001")
+    app.current.symlink_to("activations/3")
+    release.prune(app, 2)
+    kept = [f"{number:012}" for number in (1, 2, 3)]
+    assert sorted(path.name for path in app.releases.iterdir()) == kept
+    assert sorted(path.name for path in app.activations.iterdir()) == ["3", "4"]
 
 
 # What is installed ------------------------------------------------------------------------------

@@ -306,12 +306,13 @@ def _user_id(app: App) -> int:
 def prune(app: App, keep: int) -> list[str]:
     """Clear away all but the newest releases and activations, and whatever is held.
 
-    The newest one always stays, whatever `keep` says: it is what was just staged.
+    The newest release and the newest activation always stay, whatever `keep` says: that is what
+    was just staged, and the release of that activation may be the oldest here.
     An activation without its release goes too, and so does what an interrupted run left.
     """
     keep = max(keep, 1)
     numbers = sorted(int(p.name) for p in app.activations.iterdir() if p.name.isdigit())
-    holding = held(app)
+    holding = held(app) | {str(number) for number in numbers[-1:]}
     kept = {str(number) for number in numbers[-keep:]} | holding
     gone = [app.activations / str(number) for number in numbers if str(number) not in kept]
 
