@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import activation, change, credentials, health, listening, release
+    from fuego_deploy import activation, change, credentials, health, listening, lock, release
     from fuego_deploy.layout import (
         FOLDER_MARK,
         App,
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         locked,
         missing_claims,
         refuse_foreign,
+        serving,
     )
 else:
     from ansible.module_utils.fuego_deploy import (
@@ -24,6 +25,7 @@ else:
         credentials,
         health,
         listening,
+        lock,
         release,
     )
     from ansible.module_utils.fuego_deploy.layout import (
@@ -34,6 +36,7 @@ else:
         locked,
         missing_claims,
         refuse_foreign,
+        serving,
     )
 
 DOCUMENTATION = r"""
@@ -42,6 +45,8 @@ short_description: Lay out, put in force and take back an app's release together
 description:
   - C(state=staged) lays out a new activation where what is wanted differs from the current one, and
     checks that the callable imports as the service would import it. It has no effect on traffic.
+    Where nothing is to change then, and no rollback holds, the run is over for this app on this
+    host, and its lock is freed.
   - C(state=chosen) finds the activation of a former release, with the settings of that time.
   - C(state=hooked) runs the commands of one hook in an activation, in force or not.
   - C(state=active) points C(current) at an activation, installs its units, restarts the service on
@@ -204,6 +209,10 @@ uncommitted:
   description: Whether a change is under way that the fleet has not taken as a whole.
   type: bool
   returned: state is staged or chosen
+settled:
+  description: Whether the run is over for this app on this host, with nothing to change.
+  type: bool
+  returned: state is staged
 seconds:
   description: Step → how long it took.
   type: dict
@@ -252,6 +261,10 @@ def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
             raise
         release.prune(app, given["keep"])
     why = activation.reasons(app, wanted, found)
+    uncommitted = activation.is_uncommitted(app)
+    settled = not why and not uncommitted and "hold" not in serving(app)
+    if settled and given["run"] and not module.check_mode:
+        lock.release(app, lock.read_run(given["run"]))
     return {
         "changed": bool(made),
         "missing": False,
@@ -260,7 +273,8 @@ def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
         "pending": bool(why),
         "reasons": why,
         "current": before.number if before else 0,
-        "uncommitted": activation.is_uncommitted(app),
+        "uncommitted": uncommitted,
+        "settled": settled,
     }
 
 

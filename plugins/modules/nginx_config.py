@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import layout, nginx, pool
+    from fuego_deploy import layout, nginx
 else:
-    from ansible.module_utils.fuego_deploy import layout, nginx, pool
+    from ansible.module_utils.fuego_deploy import layout, nginx
 
 DOCUMENTATION = r"""
 module: nginx_config
@@ -41,12 +40,6 @@ options:
     type: list
     elements: str
     default: []
-  pool_state:
-    description:
-      - The file of M(pool_render). The pools in it are laid as it has them at the time, whatever
-        O(files) says of them, so that a drain that came in between stands. Not in check mode, where
-        nothing has been written to it.
-    type: path
   mark:
     description:
       - What the first lines of a file of ours say. A file without it is not replaced but refused
@@ -87,17 +80,7 @@ reloaded:
   description: Whether the running nginx has taken the configuration anew.
   type: bool
   returned: always
-running:
-  description: Whether nginx is running.
-  type: bool
-  returned: always
-enabled:
-  description: Whether systemd starts nginx at boot.
-  type: bool
-  returned: always
 """
-
-ENABLED = Path("/etc/systemd/system/multi-user.target.wants/nginx.service")
 
 
 def run(module: AnsibleModule) -> dict[str, object]:
@@ -107,10 +90,7 @@ def run(module: AnsibleModule) -> dict[str, object]:
     if server.executable is None and not module.check_mode:
         raise nginx.RefusedError(f"{p['executable']} is not installed on this host")
     with server.lock():
-        texts = dict(p["files"])
-        if p["pool_state"] and not module.check_mode:
-            texts |= pool.render(pool.read(p["pool_state"]))
-        files = nginx.wanted(texts, p["mark"], nginx.has_ipv6())
+        files = nginx.wanted(p["files"], p["mark"], nginx.has_ipv6())
         change = server.compare(files, p["owned"], p["mark"])
         due = bool(change) or server.unfinished
         result: dict[str, object] = {
@@ -118,8 +98,6 @@ def run(module: AnsibleModule) -> dict[str, object]:
             "files": list(change.after),
             "tested": server.executable is not None,
             "reloaded": due and server.master is not None,
-            "running": server.master is not None,
-            "enabled": ENABLED.is_symlink(),
         }
         if module._diff:
             result["diff"] = nginx.differences(server.folder, change)
@@ -138,7 +116,6 @@ def main() -> None:
         argument_spec={
             "files": {"type": "dict", "required": True},
             "owned": {"type": "list", "elements": "str", "default": []},
-            "pool_state": {"type": "path"},
             "mark": {"type": "str", "default": "Managed by fuego-deploy"},
             **nginx.OPTIONS,
         },

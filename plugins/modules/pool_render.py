@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Render the pools of a load balancer, after checking the members that it does not know yet."""
+"""Configure a load balancer, after checking the members of its pools that it does not know yet."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import canary, layout, maintenance, nginx, pool, pool_changes, proof
+    from fuego_deploy import balancer, canary, layout, maintenance, nginx, pool, pool_changes, proof
 else:
     from ansible.module_utils.fuego_deploy import (
+        balancer,
         canary,
         layout,
         maintenance,
@@ -25,7 +26,7 @@ else:
 
 DOCUMENTATION = r"""
 module: pool_render
-short_description: Render the pools of a load balancer, and admit the members that are healthy
+short_description: Configure a load balancer's sites and pools, with the members that are healthy
 description:
   - Runs on a load balancer, with the pools of the whole inventory. A member that this balancer has
     not admitted yet is asked for its health path, over the same way that requests will take; one
@@ -36,18 +37,15 @@ description:
     healthy, since that run may have been interrupted. A host that somebody took out by hand is
     neither checked nor restored.
   - A pool that is served is never left with nobody; that is refused by name, with nothing changed.
-  - Writes the state and returns the files; M(nginx_config) lays them, and reads the state once more
-    while it holds the lock (its O(nginx_config#module:pool_state)). The state comes first, so that
-    whoever is killed between the two leaves it ahead of the files, and the next call of
-    M(pool_render) with M(nginx_config), or of M(pool_member), lays the files that it describes.
-    Admitting ahead of the files is safe, since only what passed its check is admitted; so is the
-    reverse, a member that is C(down) in the state alone, since nothing is stopped before a drain
-    says that it is done.
+  - State, files and the running nginx change as one step, under the lock of M(pool_member) and in
+    the way of M(nginx_config), which says how files are proved, laid and loaded. What nginx refuses
+    changes nothing. Whoever is killed on the way leaves a state that is ahead of the files, and the
+    next call of any of these modules finishes it.
 options:
   state:
     description:
-      - C(rendered) checks and renders. C(read) only returns RV(hosts), to merge those of all
-        balancers before any of them renders, and RV(installed).
+      - C(rendered) checks and configures. C(read) only returns RV(hosts), to merge those of all
+        balancers before any of them is configured, and RV(installed).
     type: str
     choices: [rendered, read]
     default: rendered
@@ -59,6 +57,19 @@ options:
       - Required where O(state=rendered).
     type: list
     elements: dict
+  files:
+    description:
+      - The other files of the configuration, path below O(path) → content, in the order in which
+        they are replaced. Each has the mark C(Managed by fuego-deploy) in its first lines.
+    type: dict
+    default: {}
+  owned:
+    description:
+      - Folders below O(path), of which files of ours that are wanted no more are removed, in this
+        order.
+    type: list
+    elements: str
+    default: []
   options:
     description: nginx's options of every C(server) line, C(max_fails) and C(fail_timeout).
     type: dict
@@ -103,44 +114,35 @@ options:
     description: Where the state of the pools is kept.
     type: path
     default: /var/lib/fuego-deploy/pools.json
-  path:
-    description: The folder of nginx's configuration, whose lock is taken.
-    type: path
-    default: /etc/nginx
-  executable:
-    description: nginx's program, to see whether it is installed.
-    type: str
-    default: nginx
   timeout:
     description: Seconds that one health check may take.
     type: float
     default: 5
+extends_documentation_fragment: [nginx]
 attributes:
   check_mode:
     support: full
     details:
-      - Checks the members as well.
+      - Checks the members and proves the files as well. Where nginx is not installed yet, it only
+        tells what would change.
   diff_mode:
     support: full
 author: fuego-deploy
 """
 
 EXAMPLES = r"""
-- name: Admit the hosts that answer
+- name: Configure the sites, with the hosts that answer
   pool_render:
     sites: "{{ fleet.sites }}"
+    files:
+      sites/hello.conf: "{{ lookup('ansible.builtin.template', 'site.conf.j2') }}"
     run: "{{ fleet.run.id }}"
   register: pools
-
-- name: Lay the pools
-  nginx_config:
-    files: "{{ pools.files }}"
-    pool_state: "{{ pools.state_file }}"
 """
 
 RETURN = r"""
 files:
-  description: Path below O(path) → content, one for each pool.
+  description: Path below O(path) → content, of each pool.
   type: dict
   returned: O(state=rendered)
 refused:
@@ -174,9 +176,21 @@ canaries:
   description: Which canaries are on, or were, by app.
   type: dict
   returned: always
-state_file:
-  description: Where the state of the pools is kept, for M(nginx_config).
-  type: str
+tested:
+  description: Whether nginx itself has proved the files.
+  type: bool
+  returned: O(state=rendered)
+reloaded:
+  description: Whether the running nginx has taken the configuration anew.
+  type: bool
+  returned: O(state=rendered)
+running:
+  description: Whether nginx is running.
+  type: bool
+  returned: O(state=rendered)
+enabled:
+  description: Whether systemd starts nginx at boot.
+  type: bool
   returned: O(state=rendered)
 hosts:
   description:
@@ -189,6 +203,8 @@ installed:
   type: bool
   returned: O(state=read)
 """
+
+ENABLED = Path("/etc/systemd/system/multi-user.target.wants/nginx.service")
 
 
 def check(
@@ -205,37 +221,53 @@ def check(
         }
 
 
-def run(module: AnsibleModule) -> dict[str, Any]:
-    """Do what the task asks; the result as Ansible takes it. Raises DeployError."""
+def read(module: AnsibleModule) -> dict[str, Any]:
+    """What was decided by hand, and whether nginx is installed. Raises DeployError."""
+    seen = pool.read(module.params["state_file"])
+    found = module.get_bin_path(module.params["executable"], opt_dirs=nginx.SBIN)
+    return {
+        "changed": False,
+        "hosts": seen.hosts,
+        "maintenance": seen.maintenance,
+        "canaries": seen.canaries,
+        "installed": found is not None,
+    }
+
+
+def configure(module: AnsibleModule) -> dict[str, Any]:
+    """Check the members, then change state and files. Raises DeployError."""
     p = module.params
-    seen = pool.read(p["state_file"])
-    if p["state"] == "read":
-        found = module.get_bin_path(p["executable"], opt_dirs=nginx.SBIN)
-        return {
-            "changed": False,
-            "hosts": seen.hosts,
-            "maintenance": seen.maintenance,
-            "canaries": seen.canaries,
-            "installed": found is not None,
-        }
+    server = nginx.Nginx.given(p, module.get_bin_path(p["executable"], opt_dirs=nginx.SBIN))
+    if server.executable is None and not module.check_mode:
+        raise nginx.RefusedError(f"{p['executable']} is not installed on this host")
     pools = pool.wanted(p["sites"], p["options"], p["listen"])
+    seen = pool.read(p["state_file"])
     seen.hosts = pool_changes.merge([seen.hosts, *p["hand_drains"]])
     asked = pool_changes.in_doubt(seen, pool_changes.without_removed(pools, seen), p["run"])
     verdicts = check(pools, asked, p["timeout"])
-    with nginx.lock_if_there(Path(p["path"])):
-        before = pool.read(p["state_file"])
-        hosts = pool_changes.merge([before.hosts, *p["hand_drains"]])
-        closed = maintenance.merge([before.maintenance, *p["maintenance"]])
-        canaries = canary.merge([before.canaries, *p["canaries"]])
-        now = dataclasses.replace(before, hosts=hosts, maintenance=closed, canaries=canaries)
+
+    def change(before: pool.State) -> pool.State:
+        now = dataclasses.replace(
+            before,
+            hosts=pool_changes.merge([before.hosts, *p["hand_drains"]]),
+            maintenance=maintenance.merge([before.maintenance, *p["maintenance"]]),
+            canaries=canary.merge([before.canaries, *p["canaries"]]),
+        )
         after = pool_changes.renew(now, seen, pools, verdicts, p["run"], pool.now())
         if p["forget"]:
             after = pool_changes.without_left(after, p["forget"]["app"], p["forget"]["host"])
         pool_changes.check_somebody_serves(before, after)
-        if after != before and not module.check_mode:
-            pool.write(p["state_file"], after)
-    return {
-        "changed": after != before,
+        return after
+
+    result: dict[str, Any] = {
+        "changed": False, "reloaded": False, "tested": server.executable is not None,
+    }  # fmt: skip
+    _, after = balancer.commit(
+        module, server, p["state_file"], change, result, p["files"], p["owned"]
+    )
+    return result | {
+        "running": server.master is not None,
+        "enabled": ENABLED.is_symlink(),
         "files": pool.render(after),
         "refused": [
             f"{app}: {name} at {where}: {why}"
@@ -248,8 +280,6 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         "maintenance": after.maintenance,
         "canaries": after.canaries,
         "on_canary": [canary.told(a, one) for a, one in canary.on(after.canaries).items()],
-        "state_file": p["state_file"],
-        "diff": pool.difference(p["state_file"], before, after),
     }
 
 
@@ -259,6 +289,8 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["rendered", "read"], "default": "rendered"},
             "sites": {"type": "list", "elements": "dict"},
+            "files": {"type": "dict", "default": {}},
+            "owned": {"type": "list", "elements": "str", "default": []},
             "options": {"type": "dict", "default": {}},
             "listen": {"type": "int", "default": 80},
             "hand_drains": {"type": "list", "elements": "dict", "default": []},
@@ -270,15 +302,15 @@ def main() -> None:
                 "options": {"app": {"type": "str", "required": True}, "host": {"type": "str"}},
             },
             "state_file": {"type": "path", "default": pool.STATE_FILE},
-            "path": {"type": "path", "default": "/etc/nginx"},
-            "executable": {"type": "str", "default": "nginx"},
             "timeout": {"type": "float", "default": 5.0},
+            **nginx.OPTIONS,
         },
         required_if=[("state", "rendered", ["sites"])],
         supports_check_mode=True,
     )
+    step = {"rendered": configure, "read": read}[module.params["state"]]
     try:
-        result = run(module)
+        result = step(module)
     except (layout.DeployError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import nginx_config
 import pool_member
 import pytest
 import site_maintenance
@@ -16,7 +15,7 @@ from balancer import Balancer
 from fuego_deploy import nginx, pool
 from loopback import Running, app
 from modules import Result, call
-from nginx_tree import Tree, render
+from nginx_tree import Tree
 
 Run = Callable[..., Result]
 WHEN = "2026-11-21T10:00:00Z"
@@ -149,21 +148,6 @@ def test_it_outlives_a_restart_and_a_deploy(
         assert call(pool_member.main, capsys, **given)["changed"]
         assert front.ask("/teapot")[0] == 503
     assert front.serving() == {"app1", "app2"}
-
-
-def test_turned_on_between_the_rendering_and_the_laying_it_stands(
-    front: Balancer, turn: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """site.yml renders the pools, and lays them a moment later."""
-    before = {name: (front.tree.path / name).read_text() for name in render([])}
-    before |= pool.render(pool.read(front.state_file))
-    turn("on")
-    options: Any = {k: v for k, v in where(front).items() if k != "state_file"}
-    done = call(
-        nginx_config.main, capsys, files=before, pool_state=str(front.state_file), **options
-    )
-    assert not done["changed"], done["diff"]
-    assert front.ask("/teapot")[0] == 503
 
 
 def test_what_is_under_way_is_finished(front: Balancer, turn: Run) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import nginx_config
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from fuego_deploy import nginx, pool
+from fuego_deploy import nginx
 from modules import Result, call
 from nginx_tree import Tree
 
@@ -80,7 +80,7 @@ def test_lays_files_and_says_which(tree: Tree, run: Run) -> None:
     result = run(files)
     assert result["changed"]
     assert result["files"] == list(files)
-    assert (result["tested"], result["reloaded"], result["running"]) == (True, False, False)
+    assert (result["tested"], result["reloaded"]) == (True, False)
     assert [d["after"] for d in result["diff"]] == list(files.values())
     assert stat.S_IMODE((tree.path / "nginx.conf").stat().st_mode) == 0o644
 
@@ -290,21 +290,3 @@ def test_a_stale_pid_file_is_no_running_nginx(tmp_path: Path) -> None:
     for text in ("", "words", str(os.getpid())):
         file.write_text(text)
         assert nginx.running(file) is None
-
-
-def test_a_drain_that_came_in_between_stands(tree: Tree, run: Run) -> None:
-    """The files were rendered before it, and are laid after it."""
-    member = {"name": "app1", "address": "10.0.0.1", "port": 80}
-    site = {"name": "shop", "members": [member]}
-    state = pool.State(pools=pool.wanted([site], {}, 80))
-    state.admitted = {"shop": {"app1": {"address": "10.0.0.1:80", "since": "then"}}}
-    before = pool.render(state)
-    state.drained = {"shop": {"app1": {"run": "", "by": "", "when": "now", "why": ""}}}
-    pool.write(tree.home / "pools.json", state)
-    files = {**before, "nginx.conf": main_conf(tree)}
-    run(files, pool_state=str(tree.home / "pools.json"))
-    assert "down;  # app1: drained at now" in (tree.path / "pools/shop.conf").read_text()
-    told = run(files, check=True, pool_state=str(tree.home / "pools.json"))
-    assert told["files"] == ["pools/shop.conf"]
-    (tree.home / "pools.json").write_text("{")
-    assert "cannot be read" in run(files, pool_state=str(tree.home / "pools.json"))["msg"]

@@ -1,4 +1,4 @@
-"""The module that renders the pools, with real apps on loopback and no nginx."""
+"""The module that configures a balancer, with a real nginx before real apps on loopback."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ import pytest
 from fuego_deploy import maintenance, pool
 from loopback import Running, app
 from modules import Result, call
+from nginx_tree import Tree
 
 Run = Callable[..., Result]
 HAND = {"state": "drained", "by": "bob@ctl", "when": "2026-11-21T10:00:00Z", "why": "kernel"}
@@ -40,10 +41,24 @@ def state_file(tmp_path: Path) -> Path:
     return tmp_path / "lib" / "pools.json"
 
 
+def main_conf(tree: Tree, more: str = "") -> str:
+    return tree.here(
+        "# Managed by fuego-deploy\npid /run/nginx.pid;\nworker_processes auto;\n"
+        "error_log /var/log/nginx/error.log;\nevents {\n}\nhttp {\n    access_log off;\n"
+        "    upstream shop {\n        include pools/*.conf;\n    }\n"
+        f"    server {{\n        listen 127.0.0.1:{tree.port};\n"
+        f"        location / {{ proxy_pass http://shop; }}\n    }}\n{more}}}\n"
+    )
+
+
 @pytest.fixture
-def run(tmp_path: Path, state_file: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(tree: Tree, state_file: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     def run(sites: Any = None, check: bool = False, **options: Any) -> Result:
-        given = {"state_file": str(state_file), "path": str(tmp_path), "run": "r2", "timeout": 2}
+        given: dict[str, Any] = {
+            "state_file": str(state_file), "run": "r2", "timeout": 2, "path": str(tree.path),
+            "executable": tree.program, "pid_file": str(tree.pid_file),
+            "error_log": str(tree.error_log), "files": {"nginx.conf": main_conf(tree)},
+        }  # fmt: skip
         given |= {"options": {"max_fails": 3, "fail_timeout": "2s"}}
         given |= {"sites": sites} if sites is not None else {"state": "read"}
         return call(pool_render.main, capsys, check, **{**given, **options})
@@ -51,13 +66,16 @@ def run(tmp_path: Path, state_file: Path, capsys: pytest.CaptureFixture[str]) ->
     return run
 
 
-def test_a_healthy_member_serves_and_one_that_is_not_stays_out(run: Run, shop: Running) -> None:
+def test_a_healthy_member_serves_and_one_that_is_not_stays_out(
+    run: Run, shop: Running, tree: Tree, state_file: Path
+) -> None:
     result = run(sites(shop.port, app2=1))
     _, first, second = result["files"]["pools/shop.conf"].splitlines()
     assert first == f"server 127.0.0.1:{shop.port} max_fails=3 fail_timeout=2s;  # app1"
     assert " down;  # app2: has not passed its health check" in second
     assert [line.split(": GET")[0] for line in result["refused"]] == ["shop: app2 at 127.0.0.1:1"]
-    assert (result["held_out"], Path(result["state_file"]).exists()) == ([], True)
+    assert (result["held_out"], state_file.exists()) == ([], True)
+    assert (tree.path / "pools/shop.conf").read_text() == result["files"]["pools/shop.conf"]
 
 
 def test_a_second_run_asks_nobody_and_changes_nothing(
@@ -138,6 +156,31 @@ def test_reading_needs_no_file_and_writes_none(run: Run, state_file: Path) -> No
     result = run()
     assert (result["hosts"], result["changed"]) == ({}, False)
     assert not state_file.exists()
+
+
+def test_what_nginx_refuses_leaves_state_and_files_as_they_were(
+    run: Run, shop: Running, tree: Tree, state_file: Path
+) -> None:
+    run(sites(shop.port))
+    tree.start()
+    drain(state_file, "app1", "r1")
+    left = state_file.read_text()
+    result = run(sites(shop.port), files={"nginx.conf": main_conf(tree, "    no_such_word;\n")})
+    assert 'unknown directive "no_such_word"' in result["msg"]
+    assert state_file.read_text() == left
+    assert "no_such_word" not in (tree.path / "nginx.conf").read_text()
+    done = run(sites(shop.port))
+    assert (done["changed"], done["running"]) == (True, True)
+    assert pool.read(state_file).drained == {}
+
+
+def test_of_its_folders_what_is_wanted_no_more_goes(run: Run, shop: Running, tree: Tree) -> None:
+    with app() as other:
+        both = [*sites(shop.port), {**sites(other.port)[0], "name": "blog"}]
+        run(both, owned=["pools"])
+        assert {path.name for path in (tree.path / "pools").iterdir()} == {"shop.conf", "blog.conf"}
+    run(sites(shop.port), owned=["pools"])
+    assert {path.name for path in (tree.path / "pools").iterdir()} == {"shop.conf"}
 
 
 def test_a_pool_that_is_served_is_not_emptied(run: Run, shop: Running, state_file: Path) -> None:
