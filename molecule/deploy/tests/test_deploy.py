@@ -159,6 +159,23 @@ def test_what_follows_an_interrupted_run_and_fails_undoes_both(lab: Lab, fleet: 
     assert_whole(lab, before)
 
 
+def test_the_last_host_of_a_pool_is_switched_on_its_socket(lab: Lab, fleet: Fleet) -> None:
+    """Where nobody else serves there is no drain: requests wait on the socket meanwhile."""
+    for name in ("app2", "app3"):
+        assert fleet.run("drain.yml", host=name, why="a pool of one").returncode == 0
+    before = releases(lab)
+    fleet.version(8)
+    with traffic(lab, "deploy to a pool of one") as reports:
+        run = fleet.run("deploy.yml", app="hello")
+    assert run.returncode == 0, run.stdout
+    assert set(reports["hello"].hosts) == {"app1"}
+    for name in ("app2", "app3"):
+        assert fleet.run("restore.yml", host=name).returncode == 0
+    after = releases(lab)
+    assert after["hello"].isdisjoint(before["hello"])
+    assert_whole(lab, after)
+
+
 def test_a_second_deploy_is_refused_while_one_runs(lab: Lab, fleet: Fleet) -> None:
     """Behaviour 5: with who has it, since when and for what; taken over explicitly."""
     held = {"run": "somebody-elses", "who": "bob@elsewhere", "purpose": "deploy",
