@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from traffic import Report
 from traffic.clients import SLOW
 from traffic.report import Failure
-from traffic.wire import Fault
 
 AFTER = 2.0
 """Seconds after the fault within which a request that it cost has ended."""
@@ -39,7 +38,7 @@ class Loss:
 
     client: str
     after: float
-    """Seconds from the fault's beginning to its end; of one that vanished, to when it was sent."""
+    """Seconds from the fault's beginning to its end."""
     host: str
     why: str
 
@@ -47,29 +46,19 @@ class Loss:
         return f"{self.client} {self.after:+.3f} s on {self.host}: {self.why}"
 
 
-def explain(
-    report: Report, fault: str, hosts: set[str], answerer: Answerer, *, vanished: bool = False
-) -> list[Loss]:
+def explain(report: Report, fault: str, hosts: set[str], answerer: Answerer) -> list[Loss]:
     """Return what the fault, a mark of the report, cost on `hosts`.
-
-    A host that `vanished` without a word leaves what is in flight to it waiting, of whatever kind:
-    to nginx it looks like an app that takes its time.
 
     Raises AssertionError where a request was lost that it does not explain, or took too long.
     """
     moment = span(report, fault)
     assert report.failed == len(report.failures), "too many failures to be listed one by one"
-    losses = [
-        vanished_with(failure, moment, hosts)
-        if vanished
-        else loss_of(failure, moment, hosts, answerer)
-        for failure in report.failures
-    ]
+    losses = [loss_of(failure, moment, hosts, answerer) for failure in report.failures]
     unexplained = [
         str(failure) for failure, loss in zip(report.failures, losses, strict=True) if loss is None
     ]
     assert not unexplained, "\n".join([f"{fault} does not explain:", *unexplained])
-    check_longest(report, [] if vanished else report.failures)
+    check_longest(report, report.failures)
     return [loss for loss in losses if loss is not None]
 
 
@@ -95,21 +84,6 @@ def loss_of(
     if host is None or host not in hosts:
         return None
     return Loss(failure.client, failure.at - begun, host, why)
-
-
-def vanished_with(failure: Failure, fault: tuple[float, float], hosts: set[str]) -> Loss | None:
-    """Return what was in flight when the hosts vanished, or None.
-
-    Who had it is known of streams alone: of the others nobody answered.
-    """
-    begun, done = fault
-    sent = failure.at - failure.seconds
-    if failure.fault != Fault.TIMEOUT or not begun - SLOW <= sent <= done + AFTER:
-        return None
-    if failure.host is not None and failure.host not in hosts:
-        return None
-    why = f"in flight, given up by the client after {failure.seconds:.1f} s"
-    return Loss(failure.client, sent - begun, failure.host or " or ".join(sorted(hosts)), why)
 
 
 def check_longest(report: Report, failures: list[Failure]) -> None:

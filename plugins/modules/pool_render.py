@@ -57,6 +57,12 @@ options:
       - Required where O(state=rendered).
     type: list
     elements: dict
+  expects:
+    description:
+      - Files of the balancer beside nginx's, path → SHA-1 of the content in hexadecimal digits. For
+        O(state=read), which says in RV(expected) whether they are so.
+    type: dict
+    default: {}
   files:
     description:
       - The other files of the configuration, path below O(path) → content, in the order in which
@@ -198,6 +204,10 @@ hosts:
       C(by), C(when) and C(why).
   type: dict
   returned: always
+expected:
+  description: Whether every file of O(expects) is there with that content.
+  type: bool
+  returned: O(state=read)
 installed:
   description: Whether nginx is installed.
   type: bool
@@ -231,6 +241,10 @@ def read(module: AnsibleModule) -> dict[str, Any]:
         "maintenance": seen.maintenance,
         "canaries": seen.canaries,
         "installed": found is not None,
+        "expected": all(
+            Path(path).is_file() and module.sha1(path) == digest
+            for path, digest in module.params["expects"].items()
+        ),
     }
 
 
@@ -289,6 +303,7 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["rendered", "read"], "default": "rendered"},
             "sites": {"type": "list", "elements": "dict"},
+            "expects": {"type": "dict", "default": {}},
             "files": {"type": "dict", "default": {}},
             "owned": {"type": "list", "elements": "str", "default": []},
             "options": {"type": "dict", "default": {}},

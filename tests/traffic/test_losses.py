@@ -25,8 +25,8 @@ def report(client: str, fault: Fault = Fault.STATUS, *, host: str | None = None)
     return replace(found, failures=[replace(one, at=1.5, seconds=0.2) for one in found.failures])
 
 
-def explained(found: Report, *, sent_to: str = "app1", vanished: bool = False) -> list[str]:
-    losses = explain(found, FAULT, {"app1"}, lambda failure: sent_to, vanished=vanished)
+def explained(found: Report, *, sent_to: str = "app1") -> list[str]:
+    losses = explain(found, FAULT, {"app1"}, lambda failure: sent_to)
     return [f"{loss.client} {loss.host}" for loss in losses]
 
 
@@ -67,18 +67,3 @@ def test_a_request_that_took_too_long_is_not() -> None:
 def test_failures_that_are_not_listed_are_not() -> None:
     with pytest.raises(AssertionError, match="too many"):
         explained(replace(report("post"), failed=2))
-
-
-def test_what_waits_for_a_host_that_vanished_is_explained() -> None:
-    found = report("get", Fault.TIMEOUT)
-    late = [replace(found.failures[0], at=11.2, seconds=10.0)]
-    assert explained(replace(found, failures=late), vanished=True) == ["get app1"]
-    with pytest.raises(AssertionError, match="does not explain"):
-        explained(replace(found, failures=late))
-
-
-def test_what_was_sent_after_it_vanished_is_not() -> None:
-    found = report("get", Fault.TIMEOUT)
-    late = [replace(found.failures[0], at=14.0, seconds=10.0)]
-    with pytest.raises(AssertionError, match="does not explain"):
-        explained(replace(found, failures=late), vanished=True)
