@@ -17,66 +17,133 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import json
+import os
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
-ESTABLISHED = "01"
 PAUSE = 0.25
 """Seconds between two looks."""
 RESOLVE = 60.0
 """Seconds after which host names are looked up anew."""
 
-Ends = dict[str, tuple[str, int]]
-"""The far end of a connection, as the kernel writes it → the IP address and the port."""
+Ends = set[tuple[str, int]]
+"""The IP address and the port of each member."""
+
+# From linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h; see sock_diag(7).
+NETLINK_SOCK_DIAG = 4
+SOCK_DIAG_BY_FAMILY, SOCK_DESTROY = 20, 21
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
+ESTABLISHED = 1
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+REQUEST = struct.Struct("=BBBxI48s")  # family, protocol, extensions, states, socket
+FOUND = struct.Struct("=BBBB48s")  # family, state, timer, how often sent again, socket
+SOCKET = struct.Struct(
+    "!HH16s16s"
+)  # ports and addresses of both ends; what follows is the kernel's
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One that stands."""
+
+    family: int
+    ip: str
+    """The far end's address; of IPv4 in IPv6 the former."""
+    port: int
+    again: int
+    """How often the kernel has sent again what was not acknowledged."""
+    identity: bytes
+    """The kernel's name of it, different from that of any later one."""
+
+
+class Kernel:
+    """The connections of this host, as the kernel tells of them over netlink."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def connections(self, silent: bool = False) -> Iterator[Connection]:
+        """Each that stands; of these the `silent`, on which something is sent again and again."""
+        for family in (socket.AF_INET, socket.AF_INET6):
+            self._send(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, family, bytes(48))
+            for body in self._answers():
+                family, _, _, again, identity = FOUND.unpack_from(body)
+                if again or not silent:
+                    _, port, _, far = SOCKET.unpack_from(identity)
+                    yield Connection(family, address(family, far), port, again, identity)
+
+    def end(self, connection: Connection) -> bool:
+        """End it, as if its far end had reset it; False where it has ended already.
+
+        Raises OSError.
+        """
+        self._send(SOCK_DESTROY, NLM_F_ACK, connection.family, connection.identity)
+        try:
+            list(self._answers())
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _send(self, kind: int, flags: int, family: int, identity: bytes) -> None:
+        body = REQUEST.pack(family, socket.IPPROTO_TCP, 0, 1 << ESTABLISHED, identity)
+        length = HEADER.size + len(body)
+        self._socket.send(HEADER.pack(length, kind, NLM_F_REQUEST | flags, 0, 0) + body)
+
+    def _answers(self) -> Iterator[bytes]:
+        while True:
+            data = self._socket.recv(1 << 18)
+            while data:
+                length, kind, _, _, _ = HEADER.unpack_from(data)
+                body, data = data[HEADER.size : length], data[(length + 3) & ~3 :]
+                if kind == NLMSG_DONE:
+                    return
+                if kind == NLMSG_ERROR:
+                    (number,) = struct.unpack_from("=i", body)
+                    if number:
+                        raise OSError(-number, os.strerror(-number))
+                    return
+                yield body
+
+
+def address(family: int, packed: bytes) -> str:
+    """An IP address as text."""
+    if family == socket.AF_INET:
+        return socket.inet_ntop(family, packed[:4])
+    found = ipaddress.IPv6Address(packed)
+    return str(found.ipv4_mapped or found)
 
 
 def members(state_file: Path) -> set[tuple[str, int]]:
     """The address and port of every member of a pool; none where there are no pools."""
     try:
         state = json.loads(state_file.read_text(encoding="utf-8"))
-        pools = state["pools"].values()
-        return {(one["address"], int(one["port"])) for pool in pools for one in pool["members"]}
     except FileNotFoundError:
         return set()
+    pools = state["pools"].values()
+    return {(one["address"], int(one["port"])) for pool in pools for one in pool["members"]}
 
 
 def ends(found: Iterable[tuple[str, int]]) -> Ends:
-    """How the kernel writes these members; of those with a name, every address that it has now."""
-    written: Ends = {}
-    for address, port in found:
+    """Where these members are; of those with a name, every address that it has now."""
+    resolved: Ends = set()
+    for name, port in found:
         try:
-            names = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+            names = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
         except OSError:
             continue
-        for name in names:
-            ip = ipaddress.ip_address(name[4][0])
-            mapped = [bytes(10) + b"\xff\xff" + ip.packed] if ip.version == 4 else []
-            for packed in (ip.packed, *mapped):
-                words = struct.unpack(f"={len(packed) // 4}I", packed)
-                text = "".join(f"{word:08X}" for word in words)
-                written[f"{text}:{port:04X}"] = str(ip), port
-    return written
-
-
-def silent(wanted: Ends, tables: Iterable[Path] = TABLES) -> Iterator[tuple[str, str]]:
-    """The connections to these ends on which something is being sent again: each one's identity,
-    and the IP address of its far end."""
-    for table in tables:
-        try:
-            lines = table.read_text(encoding="ascii").splitlines()[1:]
-        except FileNotFoundError:
-            continue  # a kernel without IPv6
-        for line in lines:
-            _, local, remote, state, *rest = line.split(None, 7)
-            if remote in wanted and state == ESTABLISHED and int(rest[2], 16) > 0:
-                yield f"{local} {remote}", wanted[remote][0]
+        resolved |= {(str(ipaddress.ip_address(name[4][0])), port) for name in names}
+    return resolved
 
 
 class Watch:
@@ -84,26 +151,13 @@ class Watch:
 
     def __init__(self, after: float) -> None:
         self.after = after
-        self._since: dict[str, float] = {}
+        self._since: dict[bytes, float] = {}
 
-    def look(self, found: Iterable[tuple[str, str]], now: float) -> set[str]:
+    def look(self, silent: Iterable[Connection], now: float) -> set[str]:
         """The hosts, by IP address, that have been silent for so long."""
-        present = dict(found)
+        present = {one.identity: one.ip for one in silent}
         self._since = {one: self._since.get(one, now) for one in present}
         return {present[one] for one, since in self._since.items() if now - since >= self.after}
-
-
-def end(ip: str, ports: Iterable[int]) -> int:
-    """End the connections to these ports of a host; how many there were."""
-    count = 0
-    for port in sorted(ports):
-        condition = ["dst", f"[{ip}]" if ":" in ip else ip, "and", "dport", "=", f":{port}"]
-        command = ["ss", "--kill", "--no-header", "--tcp", "--numeric", "state", "established"]
-        done = subprocess.run([*command, *condition], capture_output=True, text=True, check=False)
-        if done.returncode or done.stderr:
-            print(f"ss: {done.stderr.strip()}", file=sys.stderr, flush=True)
-        count += len(done.stdout.splitlines())
-    return count
 
 
 def main() -> None:
@@ -112,21 +166,21 @@ def main() -> None:
     parser.add_argument("--after", type=float, default=1.0, help="seconds of silence")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    watch = Watch(options.after)
-    known: set[tuple[str, int]] = set()
-    wanted: Ends = {}
-    stamp, looked_up = 0.0, -RESOLVE
+    kernel, watch = Kernel(), Watch(options.after)
+    wanted: Ends = set()
+    stamp, looked_up = -1.0, 0.0
     while True:
         now = time.monotonic()
         changed = options.state.stat().st_mtime if options.state.exists() else 0.0
         if changed != stamp or now - looked_up > RESOLVE:
-            known, stamp, looked_up = members(options.state), changed, now
-            wanted = ends(known)
-        for ip in watch.look(silent(wanted), now):
-            ports = {port for there, port in wanted.values() if there == ip}
+            wanted, stamp, looked_up = ends(members(options.state)), changed, now
+        silent = [c for c in kernel.connections(silent=True) if (c.ip, c.port) in wanted]
+        for ip in watch.look(silent, now):
+            open_to_it = [c for c in kernel.connections() if c.ip == ip and (ip, c.port) in wanted]
+            count = sum(kernel.end(one) for one in open_to_it)
             print(
                 f"{ip} has acknowledged nothing for {options.after:g} s; "
-                f"ended {end(ip, ports)} connections to it",
+                f"ended {count} connections to it",
                 flush=True,
             )
         time.sleep(PAUSE)
