@@ -65,7 +65,6 @@ def assert_shared(lab: Lab) -> None:
 
 def test_a_host_added_gets_the_releases_of_the_fleet(lab: Lab, fleet: Fleet, line: Path) -> None:
     """Also one that a rollback holds and that the controller no longer has as its source."""
-    well(fleet.run("deploy.yml"))
     former = releases(lab, ("app1",))
     fleet.version(2)
     well(fleet.run("deploy.yml"))
@@ -82,7 +81,6 @@ def test_a_host_added_gets_the_releases_of_the_fleet(lab: Lab, fleet: Fleet, lin
     assert_shared(lab)
     assert set(changed(well(fleet.run("scale.yml", add="app4"))).values()) == {0}
     fleet.version(2)
-    well(fleet.run("deploy.yml"))
 
 
 def test_a_host_removed_leaves_nothing_and_stays_out(lab: Lab, fleet: Fleet) -> None:
