@@ -35,6 +35,8 @@ class Step:
     folder: str = "."
     needs_hosts: bool = False
     reports: bool = False
+    beside: bool = False
+    """Whether it runs beside those after it, until hosts are needed."""
 
 
 def steps() -> list[Step]:
@@ -46,7 +48,7 @@ def steps() -> list[Step]:
         Step("mypy molecule", ("mypy", "molecule")),
         Step("yamllint", ("yamllint", "--strict", ".")),
         Step("shellcheck", ("shellcheck", *SHELL_SCRIPTS)),
-        Step("ansible-lint", ("ansible-lint", "--offline", "--strict")),
+        Step("ansible-lint", ("ansible-lint", "--offline", "--strict"), beside=True),
         Step("tests", ("pytest", "tests"), reports=True),
         Step("fuego", ("coverage", "run", "-m", "pytest"), folder="fuego", reports=True),
         Step("fuego coverage", ("coverage", "report"), folder="fuego"),
@@ -80,33 +82,40 @@ def count(report: Path) -> tuple[int, int]:
     return passed, failed
 
 
-def run(step: Step) -> tuple[int, int]:
-    """Run a step, show its output where it fails, and return how much of it passed and failed."""
-    log = LOGS / f"{step.name.replace(' ', '-')}.log"
-    report = log.with_suffix(".xml")
-    report.unlink(missing_ok=True)
-    environment = dict(os.environ)
-    if step.reports:
-        environment["PYTEST_ADDOPTS"] = f"--junitxml={report}"
-    print(f"==> {step.name}", end=" ", flush=True)
-    started = time.monotonic()
-    with log.open("w") as output:
-        code = subprocess.run(
-            step.command,
-            cwd=ROOT / step.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        ).returncode
-    passed, failed = count(report) if step.reports else (0, 0)
-    verdict = "failed" if code else "ok"
-    tests = f", {passed} passed, {failed} failed" if step.reports else ""
-    print(f"{verdict} ({time.monotonic() - started:.0f} s{tests})", flush=True)
-    if code:
-        print(log.read_text(errors="replace"), flush=True)
-    return passed + (code == 0), failed + (code != 0)
+class Running:
+    """A step under way."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self._log = LOGS / f"{step.name.replace(' ', '-')}.log"
+        self._report = self._log.with_suffix(".xml")
+        self._report.unlink(missing_ok=True)
+        environment = dict(os.environ)
+        if step.reports:
+            environment["PYTEST_ADDOPTS"] = f"--junitxml={self._report}"
+        print(f"==> {step.name}", flush=True)
+        self._started = time.monotonic()
+        with self._log.open("w") as output:
+            self._process = subprocess.Popen(
+                step.command,
+                cwd=ROOT / step.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def end(self) -> tuple[int, int]:
+        """Wait for it, show its output where it failed, and return how much passed and failed."""
+        code = self._process.wait()
+        passed, failed = count(self._report) if self.step.reports else (0, 0)
+        verdict = "failed" if code else "ok"
+        tests = f", {passed} passed, {failed} failed" if self.step.reports else ""
+        seconds = time.monotonic() - self._started
+        print(f"    {self.step.name} {verdict} ({seconds:.0f} s{tests})", flush=True)
+        if code:
+            print(self._log.read_text(errors="replace"), flush=True)
+        return passed + (code == 0), failed + (code != 0)
 
 
 def main() -> None:
@@ -115,13 +124,20 @@ def main() -> None:
     parser.add_argument("--no-hosts", action="store_true", help="leave out what needs hosts")
     options = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
-    passed = failed = 0
+    results = []
+    beside: list[Running] = []
     for step in steps():
-        if step.needs_hosts and options.no_hosts:
-            continue
-        step_passed, step_failed = run(step)
-        passed += step_passed
-        failed += step_failed
+        if step.needs_hosts:
+            results += [running.end() for running in beside]
+            beside = []
+            if options.no_hosts:
+                continue
+        running = Running(step)
+        if step.beside:
+            beside.append(running)
+        else:
+            results.append(running.end())
+    passed, failed = map(sum, zip(*results, strict=True))
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
 
