@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,8 +66,10 @@ def play(playbook: str, *more: str) -> None:
 
 def balancer() -> str:
     """Where the lab's balancer is published."""
-    config = (ROOT / ".lab" / "contrast" / "ssh_config").read_text().split()
-    return f"{config[config.index('lb1') + 2]}:8080"
+    config = (ROOT / ".lab" / "contrast" / "ssh_config").read_text()
+    found = re.search(r"^Host lb1\n\s+HostName (\S+)", config, re.MULTILINE)
+    assert found, config
+    return f"{found[1]}:8080"
 
 
 def sources(folder: Path, release: int) -> list[str]:
@@ -99,7 +102,9 @@ def measure(way: Way, server: str, more: list[str]) -> tuple[Report, float]:
         play(way.playbook, "-e", json.dumps(variables), *(more if "app" in variables else []))
         took = time.monotonic() - start
         time.sleep(AFTER)
-    return traffic.report(), took
+    report = traffic.report()
+    assert report.failed < report.requests, f"nothing answers: {report.summary()}"
+    return report, took
 
 
 def main() -> None:
