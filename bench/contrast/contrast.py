@@ -27,8 +27,8 @@ from plot import Row, svg  # noqa: E402
 from traffic import Report, Traffic  # noqa: E402
 
 RATE = 300
-BEFORE, AFTER = 3.0, 5.0
-"""Seconds of traffic around each change."""
+BEFORE, AFTER = 3.0, 13.0
+"""Seconds of traffic around each change. By default nginx leaves a failed host out for ten."""
 APPS = {"gunicorn": "hello", "uvicorn": "hello-async"}
 
 
