@@ -30,15 +30,22 @@ def test_a_host_is_gone_once_one_connection_was_silent_for_so_long() -> None:
     assert seen.look([other], now=7.0) == set(), "begins anew"
 
 
-def test_members_are_those_of_all_pools(tmp_path: Path) -> None:
+def test_members_are_those_of_all_pools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "pools.json"
-    assert watch.members(file) == set()
+    pools = watch.Pools(file)
+    assert pools.ends(now=0) == set()
     sites = [
         {"name": "shop", "members": [{"name": "app1", "address": "10.0.0.2", "port": 8000}]},
         {"name": "blog", "members": [{"name": "app1", "address": "fe80::2", "port": 8001}]},
     ]
     pool.write(file, pool.State(pools=pool.wanted(sites, {}, 80)))  # fmt: skip
-    assert watch.members(file) == {("10.0.0.2", 8000), ("fe80::2", 8001)}
+    both = {("10.0.0.2", 8000), ("fe80::2", 8001)}
+    assert pools.ends(now=1) == both
+    file.write_text("{")
+    assert pools.ends(now=2) == both
+    assert f"{file} cannot be read: JSONDecodeError" in capsys.readouterr().out
+    assert pools.ends(now=3) == both
+    assert capsys.readouterr().out == "", "said once"
     assert watch.ends([("10.0.0.2", 80), ("::1", 81), ("no-such-host.invalid", 82)]) == {
         ("10.0.0.2", 80), ("::1", 81),
     }  # fmt: skip

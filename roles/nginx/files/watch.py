@@ -15,6 +15,7 @@ host's kernel acknowledges what it is sent.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ipaddress
 import json
 import os
@@ -31,6 +32,8 @@ PAUSE = 0.25
 """Seconds between two looks."""
 RESOLVE = 60.0
 """Seconds after which host names are looked up anew."""
+AGAIN = 10.0
+"""Seconds until it asks again a kernel that refused: one without tcp_diag, or without the right."""
 
 Ends = set[tuple[str, int]]
 """The IP address and the port of each member."""
@@ -125,12 +128,8 @@ def address(family: int, packed: bytes) -> str:
 
 
 def members(state_file: Path) -> set[tuple[str, int]]:
-    """The address and port of every member of a pool; none where there are no pools."""
-    try:
-        state = json.loads(state_file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return set()
-    pools = state["pools"].values()
+    """The address and port of every member of a pool."""
+    pools = json.loads(state_file.read_text(encoding="utf-8"))["pools"].values()
     return {(one["address"], int(one["port"])) for pool in pools for one in pool["members"]}
 
 
@@ -160,30 +159,63 @@ class Watch:
         return {present[one] for one, since in self._since.items() if now - since >= self.after}
 
 
+class Pools:
+    """Where the members of all pools are, read again when the state changes."""
+
+    def __init__(self, state_file: Path) -> None:
+        self._file = state_file
+        self._read = (-1.0, 0.0)  # the file's time, and when it was read
+        self._ends: Ends = set()
+
+    def ends(self, now: float) -> Ends:
+        """Where they are. Keeps what it knows where the state cannot be read, and says so."""
+        with contextlib.suppress(FileNotFoundError):
+            changed = self._file.stat().st_mtime
+            before, when = self._read
+            if changed != before or now - when > RESOLVE:
+                self._read = changed, now
+                try:
+                    self._ends = ends(members(self._file))
+                except (OSError, ValueError, KeyError, TypeError) as error:
+                    tell(f"{self._file} cannot be read: {error!r}")
+        return self._ends
+
+
+def tell(text: str) -> None:
+    """A line for the journal."""
+    print(text, flush=True)
+
+
+def look(kernel: Kernel, watch: Watch, wanted: Ends, now: float) -> None:
+    """End the connections to hosts that have been silent for so long. Raises OSError."""
+    silent = [c for c in kernel.connections(silent=True) if (c.ip, c.port) in wanted]
+    for ip in watch.look(silent, now):
+        open_to_it = [c for c in kernel.connections() if c.ip == ip and (ip, c.port) in wanted]
+        count = sum(kernel.end(one) for one in open_to_it)
+        tell(
+            f"{ip} has acknowledged nothing for {watch.after:g} s; ended {count} connections to it"
+        )
+
+
 def main() -> None:
+    """Watch until it is told to stop."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--state", type=Path, default=Path("/var/lib/fuego-deploy/pools.json"))
     parser.add_argument("--after", type=float, default=1.0, help="seconds of silence")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    kernel, watch = Kernel(), Watch(options.after)
-    wanted: Ends = set()
-    stamp, looked_up = -1.0, 0.0
+    pools, watch = Pools(options.state), Watch(options.after)
     while True:
-        now = time.monotonic()
-        changed = options.state.stat().st_mtime if options.state.exists() else 0.0
-        if changed != stamp or now - looked_up > RESOLVE:
-            wanted, stamp, looked_up = ends(members(options.state)), changed, now
-        silent = [c for c in kernel.connections(silent=True) if (c.ip, c.port) in wanted]
-        for ip in watch.look(silent, now):
-            open_to_it = [c for c in kernel.connections() if c.ip == ip and (ip, c.port) in wanted]
-            count = sum(kernel.end(one) for one in open_to_it)
-            print(
-                f"{ip} has acknowledged nothing for {options.after:g} s; "
-                f"ended {count} connections to it",
-                flush=True,
-            )
-        time.sleep(PAUSE)
+        # What is left of an answer that went wrong goes with its socket.
+        with contextlib.closing(Kernel()) as kernel:
+            try:
+                while True:
+                    now = time.monotonic()
+                    look(kernel, watch, pools.ends(now), now)
+                    time.sleep(PAUSE)
+            except OSError as error:
+                tell(f"the kernel does not do as it is asked ({error}); once more in {AGAIN:g} s")
+        time.sleep(AGAIN)
 
 
 if __name__ == "__main__":
