@@ -100,6 +100,22 @@ def removed_hosts(decided: Iterable[Mapping[str, pool.Hand]]) -> list[str]:
     ]
 
 
+def over_drains(
+    drained: Mapping[str, Mapping[str, Any]], hosts: Iterable[Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Of what a balancer had drained before the run locked anything, what nobody else is about to
+    restore: that of apps which the run has locked since then, on those hosts."""
+    locked = {
+        (app, host["inventory_hostname"])
+        for host in hosts
+        for app in (host.get("run_found") or {}).get("apps") or {}
+    }
+    return {
+        app: {name: drain for name, drain in found.items() if (app, name) in locked}
+        for app, found in drained.items()
+    }
+
+
 class FilterModule:
     """The filters, as Ansible loads them."""
 
@@ -108,5 +124,6 @@ class FilterModule:
         return {
             "failure": failure,
             "former_releases": former_releases,
+            "over_drains": over_drains,
             "removed_hosts": removed_hosts,
         }

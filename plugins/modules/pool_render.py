@@ -33,8 +33,8 @@ description:
     that answers as expected is admitted from then on, one that does not stays out as C(down).
   - An admission is kept until the member leaves the pool or changes its address, so a later fault
     does not take it back. Leaving out members that fail is nginx's part.
-  - A member that another run left drained is checked in the same way and restored where it is
-    healthy, since that run may have been interrupted. A host that somebody took out by hand is
+  - A member that an interrupted run left drained is checked in the same way and restored where it
+    is healthy, see O(over_drains). A host that somebody took out by hand is
     neither checked nor restored.
   - A pool that is served is never left with nobody; that is refused by name, with nothing changed.
   - State, files and the running nginx change as one step, under the lock of M(pool_member) and in
@@ -63,6 +63,11 @@ options:
         O(state=read), which says in RV(expected) whether they are so.
     type: dict
     default: {}
+  service:
+    description:
+      - A service of the balancer beside nginx. For O(state=read), which says in RV(expected)
+        whether it runs and starts at boot as well.
+    type: str
   files:
     description:
       - The other files of the configuration, path below O(path) → content, in the order in which
@@ -101,10 +106,13 @@ options:
     type: list
     elements: dict
     default: []
-  run:
-    description: The id of the present run. What it drained itself is left to it.
-    type: str
-    default: ""
+  over_drains:
+    description:
+      - Of RV(drained) those of runs that are over, app → host → what was read, since the present
+        run has locked the app on that host after it was read. A drain that is still just that ends
+        where the host is healthy; one that came later is another run's, and stays.
+    type: dict
+    default: {}
   forget:
     description: An app that is being taken off its hosts, and so no orphan there.
     type: dict
@@ -142,7 +150,6 @@ EXAMPLES = r"""
     sites: "{{ fleet.sites }}"
     files:
       sites/hello.conf: "{{ lookup('ansible.builtin.template', 'site.conf.j2') }}"
-    run: "{{ fleet.run.id }}"
   register: pools
 """
 
@@ -178,6 +185,10 @@ maintenance:
   description: What was decided with M(site_maintenance), by site.
   type: dict
   returned: always
+drained:
+  description: What runs have drained, app → host → C(run), C(by), C(when) and C(why).
+  type: dict
+  returned: O(state=read)
 canaries:
   description: Which canaries are on, or were, by app.
   type: dict
@@ -205,7 +216,9 @@ hosts:
   type: dict
   returned: always
 expected:
-  description: Whether every file of O(expects) is there with that content.
+  description:
+    - Whether every file of O(expects) is there with that content, and O(service) runs and starts at
+      boot.
   type: bool
   returned: O(state=read)
 installed:
@@ -214,7 +227,7 @@ installed:
   returned: O(state=read)
 """
 
-ENABLED = Path("/etc/systemd/system/multi-user.target.wants/nginx.service")
+WANTED = Path("/etc/systemd/system/multi-user.target.wants")
 
 
 def check(
@@ -231,6 +244,14 @@ def check(
         }
 
 
+def runs(module: AnsibleModule, service: str) -> bool:
+    """Whether systemd runs the service, and starts it at boot."""
+    if not (WANTED / f"{service}.service").is_symlink():
+        return False
+    code, _, _ = module.run_command(["systemctl", "is-active", "--quiet", f"{service}.service"])
+    return bool(code == 0)
+
+
 def read(module: AnsibleModule) -> dict[str, Any]:
     """What was decided by hand, and whether nginx is installed. Raises DeployError."""
     seen = pool.read(module.params["state_file"])
@@ -240,11 +261,13 @@ def read(module: AnsibleModule) -> dict[str, Any]:
         "hosts": seen.hosts,
         "maintenance": seen.maintenance,
         "canaries": seen.canaries,
+        "drained": seen.drained,
         "installed": found is not None,
         "expected": all(
             Path(path).is_file() and module.sha1(path) == digest
             for path, digest in module.params["expects"].items()
-        ),
+        )
+        and (not module.params["service"] or runs(module, module.params["service"])),
     }
 
 
@@ -257,7 +280,7 @@ def configure(module: AnsibleModule) -> dict[str, Any]:
     pools = pool.wanted(p["sites"], p["options"], p["listen"])
     seen = pool.read(p["state_file"])
     seen.hosts = pool_changes.merge([seen.hosts, *p["hand_drains"]])
-    asked = pool_changes.in_doubt(seen, pool_changes.without_removed(pools, seen), p["run"])
+    asked = pool_changes.in_doubt(seen, pool_changes.without_removed(pools, seen), p["over_drains"])
     verdicts = check(pools, asked, p["timeout"])
 
     def change(before: pool.State) -> pool.State:
@@ -267,7 +290,7 @@ def configure(module: AnsibleModule) -> dict[str, Any]:
             maintenance=maintenance.merge([before.maintenance, *p["maintenance"]]),
             canaries=canary.merge([before.canaries, *p["canaries"]]),
         )
-        after = pool_changes.renew(now, seen, pools, verdicts, p["run"], pool.now())
+        after = pool_changes.renew(now, pools, verdicts, p["over_drains"], pool.now())
         if p["forget"]:
             after = pool_changes.without_left(after, p["forget"]["app"], p["forget"]["host"])
         pool_changes.check_somebody_serves(before, after)
@@ -281,7 +304,7 @@ def configure(module: AnsibleModule) -> dict[str, Any]:
     )
     return result | {
         "running": server.master is not None,
-        "enabled": ENABLED.is_symlink(),
+        "enabled": (WANTED / "nginx.service").is_symlink(),
         "files": pool.render(after),
         "refused": [
             f"{app}: {name} at {where}: {why}"
@@ -304,6 +327,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["rendered", "read"], "default": "rendered"},
             "sites": {"type": "list", "elements": "dict"},
             "expects": {"type": "dict", "default": {}},
+            "service": {"type": "str"},
             "files": {"type": "dict", "default": {}},
             "owned": {"type": "list", "elements": "str", "default": []},
             "options": {"type": "dict", "default": {}},
@@ -311,7 +335,7 @@ def main() -> None:
             "hand_drains": {"type": "list", "elements": "dict", "default": []},
             "maintenance": {"type": "list", "elements": "dict", "default": []},
             "canaries": {"type": "list", "elements": "dict", "default": []},
-            "run": {"type": "str", "default": ""},
+            "over_drains": {"type": "dict", "default": {}},
             "forget": {
                 "type": "dict",
                 "options": {"app": {"type": "str", "required": True}, "host": {"type": "str"}},

@@ -1,5 +1,6 @@
 """The module that configures a balancer, with a real nginx before real apps on loopback."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ def main_conf(tree: Tree, more: str = "") -> str:
 def run(tree: Tree, state_file: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     def run(sites: Any = None, check: bool = False, **options: Any) -> Result:
         given: dict[str, Any] = {
-            "state_file": str(state_file), "run": "r2", "timeout": 2, "path": str(tree.path),
+            "state_file": str(state_file), "timeout": 2, "path": str(tree.path),
             "executable": tree.program, "pid_file": str(tree.pid_file),
             "error_log": str(tree.error_log), "files": {"nginx.conf": main_conf(tree)},
         }  # fmt: skip
@@ -116,11 +117,13 @@ def test_an_admission_outlives_a_fault(run: Run, shop: Running) -> None:
     assert " down;" not in result["files"]["pools/shop.conf"]
 
 
+def drained(run: str) -> pool.Drain:
+    return {"run": run, "by": "alice@ctl", "when": "then", "why": "a release"}
+
+
 def drain(state_file: Path, who: str, run: str) -> None:
     state = pool.read(state_file)
-    state.drained = {
-        "shop": {who: {"run": run, "by": "alice@ctl", "when": "then", "why": "a release"}}
-    }
+    state.drained = {"shop": {who: drained(run)}}
     pool.write(state_file, state)
 
 
@@ -131,16 +134,18 @@ def test_what_another_run_left_drained_is_restored_where_it_is_healthy(
         both = sites(shop.port, app2=other.port)
         run(both)
         drain(state_file, "app2", "r2")
-        own = run(both)
-        assert own["held_out"] == ["shop: app2: drained by alice@ctl at then: a release"]
+        other_runs = run(both, over_drains={"shop": {"app2": drained("r1")}})
+        assert other_runs["held_out"] == ["shop: app2: drained by alice@ctl at then: a release"]
         assert len(other.seen) == 1
         drain(state_file, "app2", "r1")
-        result = run(both)
+        over = run()["drained"]
+        assert over == {"shop": {"app2": drained("r1")}}
+        result = run(both, over_drains=over)
         assert (result["held_out"], result["refused"]) == ([], [])
         assert " down;" not in result["files"]["pools/shop.conf"]
         drain(state_file, "app2", "r1")
-    result = run(both)
-    assert result["held_out"] == own["held_out"]
+    result = run(both, over_drains=over)
+    assert result["held_out"] == other_runs["held_out"]
     assert result["refused"][0].startswith("shop: app2 at")
 
 
@@ -169,7 +174,7 @@ def test_what_nginx_refuses_leaves_state_and_files_as_they_were(
     assert 'unknown directive "no_such_word"' in result["msg"]
     assert state_file.read_text() == left
     assert "no_such_word" not in (tree.path / "nginx.conf").read_text()
-    done = run(sites(shop.port))
+    done = run(sites(shop.port), over_drains={"shop": {"app1": drained("r1")}})
     assert (done["changed"], done["running"]) == (True, True)
     assert pool.read(state_file).drained == {}
 
@@ -245,3 +250,14 @@ def test_a_new_balancer_takes_over_which_canaries_are_on(
         assert not run(both, canaries=[{"shop": on}])["changed"]
         off = run(both, canaries=[{"shop": on}, {"shop": on | {"state": "off", "when": "2026-12"}}])
         assert (off["on_canary"], "weight" in off["files"]["pools/shop.conf"]) == ([], False)
+
+
+def test_what_is_expected_beside_nginx_is_looked_for(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "watch.py"
+    wanted = {str(file): hashlib.sha1(b"new").hexdigest()}
+    assert not run(expects=wanted)["expected"]
+    file.write_text("old")
+    assert not run(expects=wanted)["expected"]
+    file.write_text("new")
+    assert run(expects=wanted)["expected"]
+    assert not run(expects=wanted, service="fuego-deploy-test-none")["expected"]

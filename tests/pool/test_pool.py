@@ -163,44 +163,49 @@ def test_of_two_decisions_of_one_second_the_drain_wins(order: int) -> None:
 
 
 def renew(
-    found: State, verdicts: pool_changes.Verdicts, *sites: dict[str, Any], run: str = "r2"
+    found: State,
+    verdicts: pool_changes.Verdicts,
+    *sites: dict[str, Any],
+    over: pool_changes.Drains | None = None,
 ) -> State:
     pools = pool.wanted(list(sites or (site(),)), OPTIONS, 80)
-    return pool_changes.renew(found, found, pools, verdicts, run, NOW)
+    return pool_changes.renew(found, pools, verdicts, over or {}, NOW)
 
 
-def doubted(found: State, run: str = "r2") -> list[str]:
-    return [m["name"] for _, m in pool_changes.in_doubt(found, found.pools, run)]
+def doubted(found: State, over: pool_changes.Drains) -> list[str]:
+    return [m["name"] for _, m in pool_changes.in_doubt(found, found.pools, over)]
 
 
 def test_only_who_is_not_known_is_in_doubt() -> None:
     found = state()
-    assert doubted(found) == []
+    over = {"shop": {"app2": drain("r1")}}
+    assert doubted(found, over) == []
     del found.admitted["shop"]["app1"]
     found.drained["shop"] = {"app2": drain("r1")}
-    assert doubted(found) == ["app1", "app2"]
-    assert doubted(found, run="r1") == ["app1"]
+    assert doubted(found, over) == ["app1", "app2"]
+    assert doubted(found, {}) == doubted(found, {"shop": {"app2": drain("r3")}}) == ["app1"]
     found.hosts |= {"app1": hand(), "app2": hand()}
-    assert doubted(found) == []
+    assert doubted(found, over) == []
 
 
 def test_what_an_interrupted_run_left_is_restored_where_it_is_healthy() -> None:
     found = state()
     found.drained["shop"] = {"app1": drain("r1"), "app2": drain("r2")}
     sick: pool_changes.Verdicts = {("shop", "app1", "10.0.0.1:8000"): "no answer"}
-    assert renew(found, sick).drained == found.drained
+    over = {"shop": {"app1": drain("r1")}}
+    assert renew(found, sick, over=over).drained == found.drained
     well: pool_changes.Verdicts = {
         ("shop", "app1", "10.0.0.1:8000"): None,
         ("shop", "app2", "10.0.0.2:8000"): None,
     }
-    assert renew(found, well).drained == {"shop": {"app2": drain("r2")}}
+    assert renew(found, well, over=over).drained == {"shop": {"app2": drain("r2")}}
 
 
-def test_who_was_drained_while_it_was_checked_stays_so() -> None:
-    seen, found = state(), state()
-    found.drained["shop"] = {"app1": drain("r1")}
+def test_who_was_drained_since_then_stays_so() -> None:
+    found = state()
+    found.drained["shop"] = {"app1": drain("r3")}
     well: pool_changes.Verdicts = {("shop", "app1", "10.0.0.1:8000"): None}
-    assert pool_changes.renew(found, seen, found.pools, well, "r2", NOW).drained == found.drained
+    assert renew(found, well, over={"shop": {"app1": drain("r1")}}).drained == found.drained
 
 
 def test_who_left_the_inventory_leaves_the_state() -> None:

@@ -33,8 +33,12 @@ Verdicts = dict[tuple[str, str, str], str | None]
 """App, member and where it was asked → why it is not healthy, or None where it is."""
 
 
-def in_doubt(state: State, pools: dict[str, Pool], run: str) -> list[tuple[str, Member]]:
-    """The members to check: not admitted where they are now, or left drained by another run.
+Drains = Mapping[str, Mapping[str, Drain]]
+"""App → member → who drained it and when."""
+
+
+def in_doubt(state: State, pools: dict[str, Pool], over: Drains) -> list[tuple[str, Member]]:
+    """The members to check: not admitted where they are now, or drained by a run that is `over`.
 
     A host that somebody took out by hand is left in peace.
     """
@@ -45,13 +49,15 @@ def in_doubt(state: State, pools: dict[str, Pool], run: str) -> list[tuple[str, 
         if not state.by_hand(member["name"])
         and (
             not state.is_admitted(app, member)
-            or _is_left(state.drain(app, member["name"]), run)
+            or _is_over(state, app, member["name"], over)
         )
     ]  # fmt: skip
 
 
-def _is_left(drain: Drain | None, run: str) -> bool:
-    return drain is not None and drain["run"] != run
+def _is_over(state: State, app: str, name: str, over: Drains) -> bool:
+    """Whether what drains it is just what a run left that is over."""
+    drain = state.drain(app, name)
+    return drain is not None and drain == over.get(app, {}).get(name)
 
 
 def without_removed(pools: dict[str, Pool], state: State) -> dict[str, Pool]:
@@ -66,10 +72,10 @@ def without_removed(pools: dict[str, Pool], state: State) -> dict[str, Pool]:
 
 
 def renew(
-    state: State, seen: State, pools: dict[str, Pool], verdicts: Verdicts, run: str, when: str
+    state: State, pools: dict[str, Pool], verdicts: Verdicts, over: Drains, when: str
 ) -> State:
-    """The state with the pools of the inventory. `seen` is the one that the verdicts are about:
-    who was drained since then stays so. What was decided about a host ends with its line."""
+    """The state with the pools of the inventory. Of the drains, those of runs that are `over` end
+    where the member is healthy. What was decided about a host ends with its line."""
     named = {(app, m["name"]) for app, pool in pools.items() for m in pool["members"]}
     hosts = {name for _, name in named}
     new = State(
@@ -88,8 +94,7 @@ def renew(
             elif healthy:
                 new.admitted.setdefault(app, {})[name] = {"address": where(member), "since": when}
             drain = state.drain(app, name)
-            lifted = healthy and _is_left(drain, run) and drain == seen.drain(app, name)
-            if drain and not lifted:
+            if drain and not (healthy and _is_over(state, app, name, over)):
                 new.drained.setdefault(app, {})[name] = drain
     return new
 
