@@ -159,7 +159,8 @@ def canaries_decided(
             and sorted(wanted["hosts"]) == sorted(canary["hosts"])
             and wanted["weight"] != canary["weight"]
         ):
-            changed[app] = {**canary, "weight": wanted["weight"], **stamp}  # type: ignore[typeddict-item]
+            # No newer than it was: who ends it meanwhile has the last word.
+            changed[app] = {**canary, "weight": wanted["weight"], "weighed": run["since"]}
     return [*known, {**changed, **begun}]
 
 

@@ -99,8 +99,9 @@ options:
     default: {}
   timeout:
     description:
-      - Seconds to wait until the connections have ended, or until the host is healthy and then
-        again until it has answered through the balancer.
+      - Seconds to wait until the connections have ended, counted from when this run first drained
+        the host; or until the host is healthy and then again until it has answered through the
+        balancer.
     type: float
     default: 30
   prove:
@@ -249,7 +250,13 @@ class Task:
             )
 
         before, _ = self.commit(change)
-        self.wait(before)
+        self.wait(before, self.spent(before))
+
+    def spent(self, before: pool.State) -> float:
+        """Seconds since this run began to drain the host here; 0 where it has only now."""
+        drains = [before.drain(app, self.member) for app in self.result["apps"]]
+        began = [d["when"] for d in drains if d and d["run"] == self.record["run"] != ""]
+        return max(0.0, time.time() - pool.seconds(min(began))) if began else 0.0
 
     def remove(self) -> None:
         def change(state: pool.State) -> pool.State:
@@ -291,7 +298,7 @@ class Task:
         path = self.params["state_file"]
         return balancer.commit(self.module, self.server, path, change, self.result)
 
-    def wait(self, state: pool.State) -> None:
+    def wait(self, state: pool.State, spent: float = 0.0) -> None:
         """Wait for the connections to the host to end, where the state had it."""
         if self.module.check_mode:
             return
@@ -303,7 +310,9 @@ class Task:
         }
         if targets:
             _, self.result["open"] = connections.wait(
-                targets, self.params["timeout"], lambda: self.server.is_quiet
+                targets,
+                max(0.0, self.params["timeout"] - spent),
+                lambda: self.server.is_quiet,
             )
 
     def refuse_unhealthy(self, state: pool.State, apps: list[str]) -> None:

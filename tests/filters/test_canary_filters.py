@@ -111,7 +111,8 @@ def test_another_weight_of_the_same_hosts_is_taken_over(wanted: Any, weight: int
     apps = {"shop": {**APPS["shop"], "canary": wanted}}
     now = canary.merge(filters.canaries_decided([{"canaries": {"shop": ON}}], {}, later, apps))
     assert now["shop"]["weight"] == weight
-    assert now["shop"]["by"] == ("bob@ctl" if weight == 30 else "alice@ctl")
+    ended: canary.Canary = {**ON, "state": "off", "when": "2026-11-21T10:30:00Z"}
+    assert canary.merge([now, {"shop": ended}]) == {"shop": ended}, "ended meanwhile"
     assert now["shop"]["release"] == "new"
 
 

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins" / "filter"))
 
-from run import failure, former_releases
+from run import failure, former_releases, over_drains
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,15 @@ def test_all_but_a_deploy_keep_what_holds() -> None:
 def test_a_scaling_keeps_the_release_of_the_fleet() -> None:
     assert goes_to([host("d", **BARE), host("a")], "scale") == ("new", "current", "a")
     assert goes_to([host("d", **BARE)], "scale") is None, "the inventory says what is first"
+
+
+def test_only_drains_that_were_there_before_the_lock_are_over() -> None:
+    drained = {
+        "hello": {"app1": {"run": "r1"}, "app2": {"run": "r1"}},
+        "blog": {"app1": {"run": "r1"}},
+    }
+    hosts: list[dict[str, Any]] = [
+        {"inventory_hostname": "app1", "run_found": {"apps": {"hello": {}}}},
+        {"inventory_hostname": "app2"},
+    ]
+    assert over_drains(drained, hosts) == {"hello": {"app1": {"run": "r1"}}, "blog": {}}

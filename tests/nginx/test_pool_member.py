@@ -106,6 +106,19 @@ def test_a_drain_waits_for_the_request_in_flight(front: Balancer, run: Run) -> N
     assert answers == [(200, str(front.apps[busy].port))]
 
 
+def test_the_time_of_a_drain_counts_from_when_the_run_began_it(front: Balancer, run: Run) -> None:
+    thread, _, busy = in_flight(front)
+    assert run(busy, "drained", timeout=0.2, run="r1")["open"] == {"shop": 1}
+    state = pool.read(front.state_file)
+    state.drained["shop"][busy]["when"] = "2026-11-21T10:00:00Z"
+    pool.write(front.state_file, state)
+    again = run(busy, "drained", timeout=20, run="r1")
+    assert again["open"] == {"shop": 1}
+    assert again["seconds"] < 10
+    front.apps[busy].go.set()
+    thread.join()
+
+
 def test_a_drain_tells_what_is_still_open_at_the_deadline(front: Balancer, run: Run) -> None:
     thread, answers, busy = in_flight(front)
     result = run(busy, "drained", timeout=0.3)

@@ -1,8 +1,10 @@
 """The watch of a balancer for app hosts that vanish."""
 
+import argparse
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles" / "nginx" /
 import watch
 from fuego_deploy import pool
 
+APP1, APP2 = "10.0.0.2", "10.0.0.3"
 
-def connection(ip: str, port: int = 8000, identity: str = "a") -> watch.Connection:
-    return watch.Connection(socket.AF_INET, ip, port, 2, identity.encode())
+
+def connection(
+    ip: str, port: int = 8000, identity: str = "a", again: int = 2, acknowledged: float = 9.0
+) -> watch.Connection:
+    return watch.Connection(socket.AF_INET, ip, port, again, identity.encode(), acknowledged)
 
 
 def test_a_host_is_gone_once_one_connection_was_silent_for_so_long() -> None:
@@ -28,6 +34,64 @@ def test_a_host_is_gone_once_one_connection_was_silent_for_so_long() -> None:
     assert seen.look([other], now=6.8) == set()
     assert seen.look([], now=6.9) == set(), "acknowledged"
     assert seen.look([other], now=7.0) == set(), "begins anew"
+    assert seen.look([other], now=8.5) == set(), "nobody looked for a while"
+
+
+def test_a_host_that_acknowledges_anything_is_not_gone() -> None:
+    standing = [connection(APP1), connection(APP1, acknowledged=0.4), connection(APP2)]
+    assert watch.gone({APP1}, standing, after=1.0) == (set(), "")
+
+
+def test_a_balancer_that_is_cut_off_ends_nothing() -> None:
+    lonely, why = watch.gone({APP1}, [connection(APP1), connection(APP2)], after=1.0)
+    assert lonely == set()
+    assert why.endswith("10.0.0.2 included")
+    alive = connection(APP2, acknowledged=0.2)
+    assert watch.gone({APP1}, [connection(APP1), alive], after=1.0) == ({APP1}, "")
+
+
+class Fake(watch.Kernel):
+    """A kernel with these connections, one of which it does not end."""
+
+    def __init__(self, *standing: watch.Connection) -> None:
+        self.standing, self.ended = standing, list[bytes]()
+
+    def connections(self, silent: bool = False) -> Iterator[watch.Connection]:
+        yield from (one for one in self.standing if one.again or not silent)
+
+    def end(self, connection: watch.Connection) -> bool:
+        if connection.identity == b"mine":
+            raise PermissionError("not mine")
+        self.ended.append(connection.identity)
+        return True
+
+
+def test_all_connections_to_a_host_that_is_gone_are_ended(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kernel = Fake(
+        connection(APP1, identity="silent"), connection(APP1, identity="waiting", again=0),
+        connection(APP1, identity="mine"), connection(APP1, port=22, identity="ssh"),
+        connection(APP2, identity="alive", again=0, acknowledged=0.1),
+    )  # fmt: skip
+    rounds = watch.Rounds(kernel, watch.Watch(after=1.0))
+    for now in (5.0, 5.5, 6.0):
+        rounds.look({(APP1, 8000), (APP2, 8000)}, now)
+        assert kernel.ended == ([b"silent", b"waiting"] if now == 6.0 else [])
+    said = capsys.readouterr().out
+    assert "a connection to 10.0.0.2 cannot be ended: not mine" in said
+    assert "10.0.0.2 has acknowledged nothing for 1 s; ended 2 connections to it" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "good"), [("0", True), ("1", True), ("2.5", True), ("0.5", False)]
+)
+def test_the_silence_that_is_allowed(text: str, good: bool) -> None:
+    if good:
+        assert watch.seconds(text) == float(text)
+    else:
+        with pytest.raises(argparse.ArgumentTypeError, match="at least 1 seconds"):
+            watch.seconds(text)
 
 
 def test_members_are_those_of_all_pools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,9 +110,23 @@ def test_members_are_those_of_all_pools(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"{file} cannot be read: JSONDecodeError" in capsys.readouterr().out
     assert pools.ends(now=3) == both
     assert capsys.readouterr().out == "", "said once"
-    assert watch.ends([("10.0.0.2", 80), ("::1", 81), ("no-such-host.invalid", 82)]) == {
-        ("10.0.0.2", 80), ("::1", 81),
-    }  # fmt: skip
+
+
+def test_a_name_that_nobody_knows_now_keeps_its_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pools.json"
+    site = {"name": "shop", "members": [{"name": "a", "address": "localhost", "port": 80}]}
+    pool.write(file, pool.State(pools=pool.wanted([site], {}, 80)))
+    pools = watch.Pools(file)
+    before = pools.ends(now=0)
+    assert ("127.0.0.1", 80) in before
+
+    def nobody(*_: object, **__: object) -> None:
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    assert pools.ends(now=watch.RESOLVE + 1) == before
 
 
 @pytest.fixture(params=["127.0.0.1", "::1", "::ffff:127.0.0.1"])
@@ -78,7 +156,12 @@ def test_the_kernel_tells_of_what_stands(
     kernel: watch.Kernel, far: tuple[socket.socket, int, str]
 ) -> None:
     _, port, ip = far
-    assert [(c.ip, c.again) for c in kernel.connections() if c.port == port] == [(ip, 0)]
+    (found,) = (c for c in kernel.connections() if c.port == port)
+    assert (found.ip, found.again) == (ip, 0)
+    assert 0 <= found.acknowledged < 5
+    time.sleep(0.1)
+    (later,) = (c for c in kernel.connections() if c.port == port)
+    assert later.acknowledged > found.acknowledged
     assert [c for c in kernel.connections(silent=True) if c.port == port] == []
 
 

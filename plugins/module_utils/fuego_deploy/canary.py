@@ -5,7 +5,7 @@ Which ones are on is part of the state of the pools (pools.json) on every balanc
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 HEAVIEST = 65535
 """The greatest weight that nginx takes."""
@@ -21,6 +21,8 @@ class Canary(TypedDict):
     weight: int
     by: str
     when: str
+    weighed: NotRequired[str]
+    """When it last got another weight."""
 
 
 def merge(found: Iterable[Mapping[str, Canary]]) -> dict[str, Canary]:
@@ -34,8 +36,8 @@ def merge(found: Iterable[Mapping[str, Canary]]) -> dict[str, Canary]:
     return merged
 
 
-def _age(canary: Canary) -> tuple[str, bool]:
-    return canary["when"], canary["state"] == "off"
+def _age(canary: Canary) -> tuple[str, bool, str]:
+    return canary["when"], canary["state"] == "off", canary.get("weighed", "")
 
 
 def on(found: Mapping[str, Canary]) -> dict[str, Canary]:

@@ -45,17 +45,18 @@ def count(
 ) -> dict[str, int]:
     """How many connections are open to each target; those with none left out."""
     wanted = {end: name for name, found in targets.items() for end in found}
-    counted: Counter[str] = Counter()
+    # The kernel may tell twice of one while others come and go.
+    found: set[tuple[str, str]] = set()
     for table in tables:
         try:
             lines = table.read_text(encoding="ascii").splitlines()[1:]
         except FileNotFoundError:
             continue  # a kernel without IPv6
         for line in lines:
-            _, _, remote, state, *_ = line.split(None, 4)
+            _, local, remote, state, *_ = line.split(None, 4)
             if remote in wanted and state in OPEN:
-                counted[wanted[remote]] += 1
-    return dict(counted)
+                found.add((local, remote))
+    return dict(Counter(wanted[remote] for _, remote in found))
 
 
 def wait(

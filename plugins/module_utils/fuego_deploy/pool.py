@@ -6,6 +6,7 @@ files, then the reload. Whoever is killed on the way leaves a state that is ahea
 the next call of any module that lays pools writes all of them from the state again.
 """
 
+import calendar
 import json
 import re
 import time
@@ -183,6 +184,11 @@ def where(member: Member) -> str:
 
 def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def seconds(when: str) -> float:
+    """The moment that `now` wrote, in seconds since the epoch."""
+    return calendar.timegm(time.strptime(when, "%Y-%m-%dT%H:%M:%SZ"))
 
 
 def one_line(text: object) -> str:

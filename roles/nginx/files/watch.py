@@ -28,12 +28,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+SHORTEST = 1.0
+"""Seconds of silence that a healthy network may have: a packet or two lost, a short stun."""
 PAUSE = 0.25
 """Seconds between two looks."""
 RESOLVE = 60.0
 """Seconds after which host names are looked up anew."""
 AGAIN = 10.0
 """Seconds until it asks again a kernel that refused: one without tcp_diag, or without the right."""
+
+LATE = 1.0
+"""Seconds after the look before, after which one says nothing of the time between."""
 
 Ends = set[tuple[str, int]]
 """The IP address and the port of each member."""
@@ -47,9 +52,10 @@ ESTABLISHED = 1
 HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 REQUEST = struct.Struct("=BBBxI48s")  # family, protocol, extensions, states, socket
 FOUND = struct.Struct("=BBBB48s")  # family, state, timer, how often sent again, socket
-SOCKET = struct.Struct(
-    "!HH16s16s"
-)  # ports and addresses of both ends; what follows is the kernel's
+SOCKET = struct.Struct("!HH16s16s")  # ports and addresses of both ends, of what are 48 bytes
+MESSAGE = 72  # bytes of a whole struct inet_diag_msg, before the attributes
+INET_DIAG_INFO = 2
+LAST_ACK_RECV = 56  # where struct tcp_info has tcpi_last_ack_recv, in milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class Connection:
     """How often the kernel has sent again what was not acknowledged."""
     identity: bytes
     """The kernel's name of it, different from that of any later one."""
+    acknowledged: float = 0.0
+    """Seconds since its far end last acknowledged anything; 0 where nobody asked for it."""
 
 
 class Kernel:
@@ -77,14 +85,17 @@ class Kernel:
         self._socket.close()
 
     def connections(self, silent: bool = False) -> Iterator[Connection]:
-        """Each that stands; of these the `silent`, on which something is sent again and again."""
+        """Each that stands, with what it last acknowledged; or quickly the `silent` alone, on which
+        something is sent again and again."""
+        details = 0 if silent else 1 << (INET_DIAG_INFO - 1)
         for family in (socket.AF_INET, socket.AF_INET6):
-            self._send(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, family, bytes(48))
+            self._send(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, family, bytes(48), details)
             for body in self._answers():
                 family, _, _, again, identity = FOUND.unpack_from(body)
                 if again or not silent:
                     _, port, _, far = SOCKET.unpack_from(identity)
-                    yield Connection(family, address(family, far), port, again, identity)
+                    ip = address(family, far)
+                    yield Connection(family, ip, port, again, identity, acknowledged(body))
 
     def end(self, connection: Connection) -> bool:
         """End it, as if its far end had reset it; False where it has ended already.
@@ -98,8 +109,8 @@ class Kernel:
             return False
         return True
 
-    def _send(self, kind: int, flags: int, family: int, identity: bytes) -> None:
-        body = REQUEST.pack(family, socket.IPPROTO_TCP, 0, 1 << ESTABLISHED, identity)
+    def _send(self, kind: int, flags: int, family: int, identity: bytes, details: int = 0) -> None:
+        body = REQUEST.pack(family, socket.IPPROTO_TCP, details, 1 << ESTABLISHED, identity)
         length = HEADER.size + len(body)
         self._socket.send(HEADER.pack(length, kind, NLM_F_REQUEST | flags, 0, 0) + body)
 
@@ -119,6 +130,18 @@ class Kernel:
                 yield body
 
 
+def acknowledged(body: bytes) -> float:
+    """Seconds since the last acknowledgement, of a message's attributes; 0 where it has none."""
+    rest = body[MESSAGE:]
+    while len(rest) >= 4:
+        length, kind = struct.unpack_from("=HH", rest)
+        if kind == INET_DIAG_INFO and length >= LAST_ACK_RECV + 8:
+            (milliseconds,) = struct.unpack_from("=I", rest, 4 + LAST_ACK_RECV)
+            return float(milliseconds) / 1000
+        rest = rest[max(4, (length + 3) & ~3) :]
+    return 0.0
+
+
 def address(family: int, packed: bytes) -> str:
     """An IP address as text."""
     if family == socket.AF_INET:
@@ -133,16 +156,13 @@ def members(state_file: Path) -> set[tuple[str, int]]:
     return {(one["address"], int(one["port"])) for pool in pools for one in pool["members"]}
 
 
-def ends(found: Iterable[tuple[str, int]]) -> Ends:
-    """Where these members are; of those with a name, every address that it has now."""
-    resolved: Ends = set()
-    for name, port in found:
-        try:
-            names = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-        except OSError:
-            continue
-        resolved |= {(str(ipaddress.ip_address(name[4][0])), port) for name in names}
-    return resolved
+def resolve(name: str, port: int) -> set[str]:
+    """The addresses of a member. Raises OSError where it has a name that nobody knows now."""
+    try:
+        return {str(ipaddress.ip_address(name))}
+    except ValueError:
+        names = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        return {str(ipaddress.ip_address(found[4][0])) for found in names}
 
 
 class Watch:
@@ -151,9 +171,13 @@ class Watch:
     def __init__(self, after: float) -> None:
         self.after = after
         self._since: dict[bytes, float] = {}
+        self._last = 0.0
 
     def look(self, silent: Iterable[Connection], now: float) -> set[str]:
-        """The hosts, by IP address, that have been silent for so long."""
+        """The hosts, by IP address, with a connection that was silent for so long."""
+        if now - self._last > LATE:
+            self._since = {}
+        self._last = now
         present = {one.identity: one.ip for one in silent}
         self._since = {one: self._since.get(one, now) for one in present}
         return {present[one] for one, since in self._since.items() if now - since >= self.after}
@@ -165,20 +189,28 @@ class Pools:
     def __init__(self, state_file: Path) -> None:
         self._file = state_file
         self._read = (-1.0, 0.0)  # the file's time, and when it was read
-        self._ends: Ends = set()
+        self._known: dict[tuple[str, int], set[str]] = {}
 
     def ends(self, now: float) -> Ends:
         """Where they are. Keeps what it knows where the state cannot be read, and says so."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             changed = self._file.stat().st_mtime
             before, when = self._read
             if changed != before or now - when > RESOLVE:
                 self._read = changed, now
-                try:
-                    self._ends = ends(members(self._file))
-                except (OSError, ValueError, KeyError, TypeError) as error:
-                    tell(f"{self._file} cannot be read: {error!r}")
-        return self._ends
+                self._known = {one: self._addresses(*one) for one in members(self._file)}
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            tell(f"{self._file} cannot be read: {error!r}")
+        return {(ip, port) for (_, port), found in self._known.items() for ip in found}
+
+    def _addresses(self, name: str, port: int) -> set[str]:
+        """Those of a member; the former ones while nobody knows its name."""
+        try:
+            return resolve(name, port)
+        except OSError:
+            return self._known.get((name, port), set())
 
 
 def tell(text: str) -> None:
@@ -186,32 +218,81 @@ def tell(text: str) -> None:
     print(text, flush=True)
 
 
-def look(kernel: Kernel, watch: Watch, wanted: Ends, now: float) -> None:
-    """End the connections to hosts that have been silent for so long. Raises OSError."""
-    silent = [c for c in kernel.connections(silent=True) if (c.ip, c.port) in wanted]
-    for ip in watch.look(silent, now):
-        open_to_it = [c for c in kernel.connections() if c.ip == ip and (ip, c.port) in wanted]
-        count = sum(kernel.end(one) for one in open_to_it)
-        tell(
-            f"{ip} has acknowledged nothing for {watch.after:g} s; ended {count} connections to it"
-        )
+def gone(
+    suspects: Iterable[str], standing: Iterable[Connection], after: float
+) -> tuple[set[str], str]:
+    """Of the hosts with a silent connection, those that acknowledge nothing on any; or none, and
+    why: where no other host acknowledges anything either, it may be this balancer that is cut off,
+    and nobody is there to be asked instead."""
+    latest: dict[str, float] = {}
+    for one in standing:
+        latest[one.ip] = min(latest.get(one.ip, one.acknowledged), one.acknowledged)
+    silent = {ip for ip in suspects if latest.get(ip, 0.0) >= after}
+    if silent and not any(ago < after for ago in latest.values()):
+        return set(), f"nobody acknowledges anything here, {', '.join(sorted(silent))} included"
+    return silent, ""
+
+
+class Rounds:
+    """One look after the other, and what is done of each."""
+
+    def __init__(self, kernel: Kernel, watch: Watch) -> None:
+        self._kernel, self._watch = kernel, watch
+        self._told = ""
+
+    def look(self, wanted: Ends, now: float) -> None:
+        """End the connections to hosts that have vanished. Raises OSError."""
+        silent = [c for c in self._kernel.connections(silent=True) if (c.ip, c.port) in wanted]
+        suspects = self._watch.look(silent, now)
+        if not suspects:
+            return
+        standing = [c for c in self._kernel.connections() if (c.ip, c.port) in wanted]
+        ending, why_not = gone(suspects, standing, self._watch.after)
+        if why_not and why_not != self._told:
+            tell(why_not)
+        self._told = why_not
+        for ip in sorted(ending):
+            count = sum(self._end(one) for one in standing if one.ip == ip)
+            tell(
+                f"{ip} has acknowledged nothing for {self._watch.after:g} s; "
+                f"ended {count} connections to it"
+            )
+
+    def _end(self, one: Connection) -> bool:
+        try:
+            return self._kernel.end(one)
+        except OSError as error:
+            tell(f"a connection to {one.ip} cannot be ended: {error}")
+            return False
+
+
+def seconds(text: str) -> float:
+    """What --after may be. Raises ArgumentTypeError."""
+    value = float(text)
+    if value and value < SHORTEST:
+        raise argparse.ArgumentTypeError(f"0, or at least {SHORTEST:g} seconds")
+    return value
 
 
 def main() -> None:
     """Watch until it is told to stop."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--state", type=Path, default=Path("/var/lib/fuego-deploy/pools.json"))
-    parser.add_argument("--after", type=float, default=1.0, help="seconds of silence")
+    parser.add_argument("--after", type=seconds, default=1.0, help="seconds of silence; 0: never")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if not options.after:
+        tell("it is switched off: nginx_vanished_after is 0")
+        signal.pause()
     pools, watch = Pools(options.state), Watch(options.after)
     while True:
         # What is left of an answer that went wrong goes with its socket.
         with contextlib.closing(Kernel()) as kernel:
+            rounds = Rounds(kernel, watch)
             try:
                 while True:
-                    now = time.monotonic()
-                    look(kernel, watch, pools.ends(now), now)
+                    wanted = pools.ends(time.monotonic())
+                    rounds.look(wanted, time.monotonic())
                     time.sleep(PAUSE)
             except OSError as error:
                 tell(f"the kernel does not do as it is asked ({error}); once more in {AGAIN:g} s")
