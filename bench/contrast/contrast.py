@@ -154,6 +154,11 @@ def table(rows: list[Row]) -> str:
             f"{how} | "
             f"{max(paced):.2f} s | {row.took:.0f} s |"
         )
+    lines += [
+        "",
+        "By default nginx leaves a host out for 10 s after one failure, so three that fail in that "
+        "time leave nobody.",
+    ]
     return "\n".join([*lines, ""])
 
 
