@@ -99,8 +99,9 @@ def control(verb: str, *names: str) -> None:
         _systemctl(verb, "--", *names)
 
 
-def journal(names: tuple[str, ...], since: float, lines: int = 30) -> str:
-    """The last lines the units wrote, from `since` (seconds since the epoch) on."""
+def journal(names: tuple[str, ...], since: float, lines: int = 80) -> str:
+    """The last lines the units wrote, from `since` (seconds since the epoch) on: enough for the
+    whole of a traceback, also of two workers that fail at the same time."""
     done = subprocess.run(
         ["journalctl", *(f"--unit={name}" for name in names), f"--lines={lines}",
          f"--since=@{int(since)}", "--no-pager", "--output=short", "--quiet"],
