@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NotRequired, TypedDict
 
+from .newest import newest
+
 HEAVIEST = 65535
 """The greatest weight that nginx takes."""
 
@@ -27,13 +29,7 @@ class Canary(TypedDict):
 
 def merge(found: Iterable[Mapping[str, Canary]]) -> dict[str, Canary]:
     """What was decided on all balancers: the newest for each app, of one second what is off."""
-    merged: dict[str, Canary] = {}
-    for apps in found:
-        for app, canary in apps.items():
-            known = merged.get(app)
-            if known is None or _age(canary) > _age(known):
-                merged[app] = canary
-    return merged
+    return newest(found, _age)
 
 
 def _age(canary: Canary) -> tuple[str, bool, str]:

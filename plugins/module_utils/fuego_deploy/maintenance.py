@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, TypedDict
 
 from .layout import MARK
+from .newest import newest
 
 LONGEST = 300
 """Characters of a message. nginx takes no parameter above 4,096 bytes, which is the page."""
@@ -62,13 +63,7 @@ def clean(message: str) -> str:
 
 def merge(found: Iterable[Mapping[str, Maintenance]]) -> dict[str, Maintenance]:
     """What was decided on all balancers: the newest for each site, of one second what is on."""
-    merged: dict[str, Maintenance] = {}
-    for sites in found:
-        for app, record in sites.items():
-            known = merged.get(app)
-            if known is None or _age(record) > _age(known):
-                merged[app] = record
-    return merged
+    return newest(found, _age)
 
 
 def _age(record: Maintenance) -> tuple[str, bool]:

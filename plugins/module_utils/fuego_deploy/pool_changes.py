@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from .layout import DeployError
+from .newest import newest
 from .pool import Decision, Drain, Hand, Member, Pool, State, told, where
 
 
@@ -16,13 +17,7 @@ def merge(found: Iterable[Mapping[str, Hand]]) -> dict[str, Hand]:
 
     Of two of the same second the one that keeps it out wins, which loses no request.
     """
-    merged: dict[str, Hand] = {}
-    for hosts in found:
-        for name, hand in hosts.items():
-            known = merged.get(name)
-            if known is None or _age(hand) > _age(known):
-                merged[name] = hand
-    return merged
+    return newest(found, _age)
 
 
 def _age(hand: Hand) -> tuple[str, bool]:
