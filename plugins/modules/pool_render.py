@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import balancer, canary, layout, maintenance, nginx, pool, pool_changes, proof
+    from fuego_deploy import (
+        balancer,
+        canary,
+        layout,
+        maintenance,
+        nginx,
+        pool,
+        pool_changes,
+        proof,
+        units,
+    )
 else:
     from ansible.module_utils.fuego_deploy import (
         balancer,
@@ -22,6 +32,7 @@ else:
         pool,
         pool_changes,
         proof,
+        units,
     )
 
 DOCUMENTATION = r"""
@@ -227,7 +238,7 @@ installed:
   returned: O(state=read)
 """
 
-WANTED = Path("/etc/systemd/system/multi-user.target.wants")
+ENABLED = Path("/etc/systemd/system/multi-user.target.wants/nginx.service")
 
 
 def check(
@@ -244,17 +255,10 @@ def check(
         }
 
 
-def runs(module: AnsibleModule, service: str) -> bool:
-    """Whether systemd runs the service, and starts it at boot."""
-    if not (WANTED / f"{service}.service").is_symlink():
-        return False
-    code, _, _ = module.run_command(["systemctl", "is-active", "--quiet", f"{service}.service"])
-    return bool(code == 0)
-
-
 def read(module: AnsibleModule) -> dict[str, Any]:
     """What was decided by hand, and whether nginx is installed. Raises DeployError."""
     seen = pool.read(module.params["state_file"])
+    unit = f"{module.params['service']}.service" if module.params["service"] else ""
     found = module.get_bin_path(module.params["executable"], opt_dirs=nginx.SBIN)
     return {
         "changed": False,
@@ -267,7 +271,7 @@ def read(module: AnsibleModule) -> dict[str, Any]:
             Path(path).is_file() and module.sha1(path) == digest
             for path, digest in module.params["expects"].items()
         )
-        and (not module.params["service"] or runs(module, module.params["service"])),
+        and (not unit or units.states((unit,))[unit].up),
     }
 
 
@@ -304,7 +308,7 @@ def configure(module: AnsibleModule) -> dict[str, Any]:
     )
     return result | {
         "running": server.master is not None,
-        "enabled": (WANTED / "nginx.service").is_symlink(),
+        "enabled": ENABLED.is_symlink(),
         "files": pool.render(after),
         "refused": [
             f"{app}: {name} at {where}: {why}"

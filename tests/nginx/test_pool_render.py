@@ -260,4 +260,3 @@ def test_what_is_expected_beside_nginx_is_looked_for(run: Run, tmp_path: Path) -
     assert not run(expects=wanted)["expected"]
     file.write_text("new")
     assert run(expects=wanted)["expected"]
-    assert not run(expects=wanted, service="fuego-deploy-test-none")["expected"]

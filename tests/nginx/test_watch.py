@@ -1,6 +1,5 @@
 """The watch of a balancer for app hosts that vanish."""
 
-import argparse
 import os
 import socket
 import sys
@@ -14,7 +13,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles" / "nginx" / "files"))
 
 import watch
+from ansible.errors import AnsibleError
 from fuego_deploy import pool
+from nginx_tree import variables_of
 
 APP1, APP2 = "10.0.0.2", "10.0.0.3"
 
@@ -83,15 +84,14 @@ def test_all_connections_to_a_host_that_is_gone_are_ended(
     assert "10.0.0.2 has acknowledged nothing for 1 s; ended 2 connections to it" in said
 
 
-@pytest.mark.parametrize(
-    ("text", "good"), [("0", True), ("1", True), ("2.5", True), ("0.5", False)]
-)
-def test_the_silence_that_is_allowed(text: str, good: bool) -> None:
+@pytest.mark.parametrize(("given", "good"), [(0, True), (1, True), (2.5, True), (0.5, False)])
+def test_the_silence_that_is_allowed(given: float, good: bool) -> None:
+    variables, templar = variables_of(nginx_vanished_after=given)
     if good:
-        assert watch.seconds(text) == float(text)
+        assert float(templar.template(variables["__nginx_vanished_after"])) == given
     else:
-        with pytest.raises(argparse.ArgumentTypeError, match="at least 1 seconds"):
-            watch.seconds(text)
+        with pytest.raises(AnsibleError, match="it is 0, which turns it off, or at least 1 second"):
+            templar.template(variables["__nginx_vanished_after"])
 
 
 def test_members_are_those_of_all_pools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

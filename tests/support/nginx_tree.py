@@ -20,17 +20,22 @@ ROLE = ROOT / "roles" / "nginx"
 Files = dict[str, str]
 
 
-def render(sites: list[dict[str, Any]], **settings: Any) -> Files:
-    """What the tasks of tasks/configure.yml lay, with each member admitted that does not say
-    `admitted: false`."""
+def variables_of(**settings: Any) -> tuple[dict[str, Any], Templar]:
+    """The role's variables as they are written, and what makes them out with these settings."""
     if AnsibleCollectionConfig.collection_finder is None:
         init_plugin_loader()
     loader = DataLoader()
     variables: dict[str, Any] = {"ansible_search_path": [str(ROLE)]}
     for path in ("defaults/main.yml", "vars/main.yml"):
         variables |= loader.load_from_file(str(ROLE / path), trusted_as_template=True)
-    variables |= {"nginx_sites": sites, **settings}
-    templar = Templar(loader, variables)
+    variables |= settings
+    return variables, Templar(loader, variables)
+
+
+def render(sites: list[dict[str, Any]], **settings: Any) -> Files:
+    """What the tasks of tasks/configure.yml lay, with each member admitted that does not say
+    `admitted: false`."""
+    variables, templar = variables_of(nginx_sites=sites, **settings)
     options = {key: variables[f"nginx_{key}"] for key in ("max_fails", "fail_timeout")}
     state = pool.State(pools=pool.wanted(sites, options, int(variables["nginx_http_port"])))
     for site in sites:

@@ -48,8 +48,14 @@ def test_settings_on_the_host_win_after_a_restart_and_outlive_a_run(lab: Lab) ->
     host.run("echo GUNICORN_WORKERS=3 >>/etc/hello/env.local")
     assert host.run("systemctl restart hello").rc == 0
     assert workers(lab, "app1", "hello") == 3
+    watch = lab.host("lb1").service("fuego-deploy-watch")
+    assert watch.is_running
+    assert watch.is_enabled
+    assert lab.host("lb1").run("systemctl disable --now fuego-deploy-watch").rc == 0
     run = lab.playbook("site.yml")
     assert run.returncode == 0, run.stdout
+    assert watch.is_running, "what runs on a balancer is started again"
+    assert watch.is_enabled
     assert workers(lab, "app1", "hello") == 3
     assert "GUNICORN_WORKERS=3" in host.file("/etc/hello/env.local").content_string
 

@@ -7,9 +7,9 @@ looks like an app that takes its time. nginx cannot limit that (TCP_USER_TIMEOUT
 kernel only for all connections, those to clients included.
 
 So this looks at the balancer's connections to the hosts of its pools, several times a second. Where
-a host has acknowledged nothing on one of them for so long, all to that host are ended, and nginx
-asks another host at once wherever that is safe. An app that takes its time is not concerned: its
-host's kernel acknowledges what it is sent.
+a host acknowledges nothing on any of them for so long, while others do, all to that host are ended,
+and nginx asks another host at once wherever that is safe. An app that takes its time is not
+concerned: its host's kernel acknowledges what it is sent.
 """
 
 from __future__ import annotations
@@ -28,15 +28,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-SHORTEST = 1.0
-"""Seconds of silence that a healthy network may have: a packet or two lost, a short stun."""
 PAUSE = 0.25
 """Seconds between two looks."""
 RESOLVE = 60.0
 """Seconds after which host names are looked up anew."""
 AGAIN = 10.0
 """Seconds until it asks again a kernel that refused: one without tcp_diag, or without the right."""
-
 LATE = 1.0
 """Seconds after the look before, after which one says nothing of the time between."""
 
@@ -266,19 +263,11 @@ class Rounds:
             return False
 
 
-def seconds(text: str) -> float:
-    """What --after may be. Raises ArgumentTypeError."""
-    value = float(text)
-    if value and value < SHORTEST:
-        raise argparse.ArgumentTypeError(f"0, or at least {SHORTEST:g} seconds")
-    return value
-
-
 def main() -> None:
     """Watch until it is told to stop."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--state", type=Path, default=Path("/var/lib/fuego-deploy/pools.json"))
-    parser.add_argument("--after", type=seconds, default=1.0, help="seconds of silence; 0: never")
+    parser.add_argument("--after", type=float, default=1.0, help="seconds of silence; 0: never")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if not options.after:
