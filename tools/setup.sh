@@ -66,8 +66,9 @@ awk '/^uv==/ {on = 1} on {print} on && !/\\$/ {exit}' requirements.lock >.venv/u
 # The machine's own certificates, so that a package index behind a company's proxy works.
 UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-1} .venv/bin/uv pip sync --quiet --require-hashes \
     --python .venv/bin/python requirements.lock
-# Where Python may write no bytecode, as in many images, each run of Ansible would compile itself anew.
+# Where Python may write no bytecode, as in many images, each run of Ansible would compile itself anew,
+# and what is in plugins/ in each of its processes.
 if [ -n "${PYTHONDONTWRITEBYTECODE:-}" ]; then
-    .venv/bin/python -m compileall -q -j 0 -x 'ansible_collections|/tests?/' .venv/lib >/dev/null || true
+    .venv/bin/python -m compileall -q -j 0 -x 'ansible_collections|/tests?/' .venv/lib plugins >/dev/null || true
 fi
 echo "$wanted" >.venv/.complete
