@@ -3,9 +3,10 @@
 Takes `apps` and `app_defaults`, reads addresses, groups and secrets from the inventory, connects
 to no host, and returns the fleet as one complete plan: `load_balancers`, `apps`, `by_host`,
 `sites`, and the present `run`; nothing of the secrets. `artifacts` is the controller's folder of
-them. With `only`, the name of an app, `by_host` holds that app alone. With `member`, an app has to
-be on the host of that name. `maintenance` is what somebody wants to turn on or off, `ending` how a
-canary is to end. With `report`, it has to be a file that can be written.
+them. With `only`, the name of an app, `by_host` holds that app alone. `named` is the app that the
+run has to name, of the inventory or not. With `member`, an app has to be on the host of that name.
+`maintenance` is what somebody wants to turn on or off, `ending` how a canary is to end. With
+`report`, it has to be a file that can be written.
 """
 
 import os
@@ -54,6 +55,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "app_defaults": {"type": "raw"},
                 "purpose": {"type": "str", "default": "site"},
                 "only": {"type": "str", "default": ""},
+                "named": {"type": "str"},
                 "member": {"type": "str"},
                 "maintenance": {"type": "dict"},
                 "report": {"type": "str", "default": ""},
@@ -81,7 +83,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
         elif only:
             fleet["by_host"] = {h: [only] for h, n in fleet["by_host"].items() if only in n}
-        errors += check_member_given(arguments["member"], fleet["by_host"])
+        if arguments["named"] == "":
+            known = list(fleet["apps"])
+            errors.append(
+                f"app: is missing; name one of {', '.join(known)}: -e app={(known or ['hello'])[0]}"
+            )
+        key = "add" if arguments["purpose"] == "scale" else "host"
+        errors += check_member_given(arguments["member"], fleet["by_host"], key)
         errors += check_ending(arguments["ending"], only)
         errors += check_maintenance(plain(arguments["maintenance"]), fleet["apps"])
         used = dict.fromkeys([host["name"] for host in fleet["load_balancers"]])
@@ -114,14 +122,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return made_out(variables.get("app_secrets", {}))
 
 
-def check_member_given(member: str | None, by_host: Mapping[str, Any]) -> list[str]:
-    """An error where the run is about a host (not None) and no app is on one of that name."""
+def check_member_given(member: str | None, by_host: Mapping[str, Any], key: str) -> list[str]:
+    """An error where the run is about a host (not None), which the variable `key` names, and no app
+    is on one of that name."""
     if member is None or member in by_host:
         return []
     known = ", ".join(by_host)
     if not member:
-        return [f"host: is missing; name one of {known}: -e host={next(iter(by_host), 'app1')}"]
-    return [f"host: no app is on '{member}'{suggest(member, list(by_host))}; name one of {known}"]
+        return [f"{key}: is missing; name one of {known}: -e {key}={next(iter(by_host), 'app1')}"]
+    return [f"{key}: no app is on '{member}'{suggest(member, list(by_host))}; name one of {known}"]
 
 
 def check_report(report: str) -> list[str]:

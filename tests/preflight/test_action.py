@@ -44,22 +44,27 @@ def run(source: Path) -> Run:
         }.items():
             (source / name).write_text(json.dumps(content), encoding="utf-8")
         (source / "play.yml").write_text(PLAYBOOK, encoding="utf-8")
-        done = subprocess.run(
-            [
-                Path(sys.executable).parent / "ansible-playbook",
-                *("-i", source / "hosts.json", "-e", f"@{source}/apps.json", source / "play.yml"),
-            ],
-            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "COLUMNS": "500"},
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-        )
+        done = ansible(source, source / "play.yml")
         result = source / "fleet.json"
         fleet: dict[str, Any] = json.loads(result.read_text("utf-8")) if result.exists() else {}
         return done.returncode, done.stdout + done.stderr, fleet
 
     return playbook
+
+
+def ansible(source: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook over the inventory that the fixture has written."""
+    return subprocess.run(
+        [
+            Path(sys.executable).parent / "ansible-playbook",
+            *("-i", source / "hosts.json", "-e", f"@{source}/apps.json", *arguments),
+        ],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "COLUMNS": "500"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
 
 
 def test_good(run: Run, source: Path) -> None:
@@ -135,3 +140,22 @@ def test_secrets(run: Run, source: Path) -> None:
         "app_secrets.shop.D: is no single value",
     ]
     assert "hush" not in output
+
+
+@pytest.mark.parametrize(
+    ("playbook", "said"),
+    [
+        ("rollback", "app: is missing; name one of shop: -e app=shop"),
+        ("remove", "app: is missing; name one of shop: -e app=shop"),
+        ("maintenance", "app: is missing; name one of shop: -e app=shop"),
+        ("drain", "host: is missing; name one of app1: -e host=app1"),
+        ("scale -e add=app9", "add: no app is on 'app9' (did you mean 'app1'?); name one of app1"),
+    ],
+)
+def test_what_a_playbook_has_to_be_told(run: Run, source: Path, playbook: str, said: str) -> None:
+    run({"shop": entry(source={"path": str(source / "app")})})
+    name, *more = playbook.split()
+    done = ansible(source, ROOT / "playbooks" / f"{name}.yml", *more)
+    assert done.returncode == 2
+    assert said in done.stdout + done.stderr
+    assert "unreachable=1" not in done.stdout, "no host is asked"
