@@ -403,7 +403,7 @@ def main() -> None:
     try:
         result = Task(module).run()
     except (layout.DeployError, OSError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=layout.told(error))
     module.exit_json(**result)
 
 

@@ -355,7 +355,7 @@ def main() -> None:
     try:
         result = step(module)
     except (layout.DeployError, OSError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=layout.told(error))
     module.exit_json(**result)
 
 

@@ -122,7 +122,7 @@ def main() -> None:
     try:
         result = run(module)
     except (layout.DeployError, OSError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=layout.told(error))
     module.exit_json(**result)
 
 

@@ -1,10 +1,20 @@
 """What has an app's name and not our mark is refused by name, before anything is made."""
 
+import errno
 import getpass
+import socket
 from pathlib import Path
 
 import pytest
-from fuego_deploy.layout import App, DeployError, claim, locked, missing_claims, refuse_foreign
+from fuego_deploy.layout import (
+    App,
+    DeployError,
+    claim,
+    locked,
+    missing_claims,
+    refuse_foreign,
+    told,
+)
 
 
 @pytest.fixture
@@ -75,3 +85,15 @@ def test_a_user_of_somebody_else(tmp_path: Path) -> None:
 def test_a_group_of_somebody_else(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match=r"the group shadow \(gid \d+\) exists"):
         refuse_foreign(App("shadow", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (DeployError("apps.shop: no"), "apps.shop: no"),
+        (OSError(errno.ENOSPC, "x"), "{host}: no space left on the disk; make room there and"),
+        (OSError(errno.EROFS, "Read-only", "/etc/x"), "{host}: [Errno 30] Read-only: '/etc/x'"),
+    ],
+)
+def test_what_the_system_refuses_is_told_with_the_host(problem: Exception, words: str) -> None:
+    assert told(problem).startswith(words.format(host=socket.gethostname()))

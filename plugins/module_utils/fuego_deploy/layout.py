@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import shutil
+import socket
 import stat
 import tempfile
 import time
@@ -306,6 +307,17 @@ def full_disk(app: App, doing: str, below: Path) -> str:
         f"apps.{app.name}: no space left on the disk while {doing} (below {below}, "
         f"{free} MiB free). What was half done is removed; make room and run again"
     )
+
+
+def told(problem: Exception) -> str:
+    """What an operator is told: a DeployError's own words, and of what the system refuses the host,
+    since a task that is delegated fails under another one's name."""
+    if not isinstance(problem, OSError):
+        return str(problem)
+    host = socket.gethostname()
+    if problem.errno == errno.ENOSPC:
+        return f"{host}: no space left on the disk; make room there and run again"
+    return f"{host}: {problem}"
 
 
 def now_in_words() -> str:
