@@ -181,7 +181,7 @@ def test_interrupted_between_two_files_is_undone(
     monkeypatch.setattr(os, "replace", full)
     new = {"sites/0.conf": MARK, "sites/a.conf": answer("new")}
     result = run({**served, **new})
-    assert "No space left on device" in result["msg"]
+    assert "no space left on the disk" in result["msg"]
     assert {name: text for name, (text, _) in content(tree).items()} == before
 
 
