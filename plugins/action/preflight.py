@@ -83,15 +83,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             )
         elif only:
             fleet["by_host"] = {h: [only] for h, n in fleet["by_host"].items() if only in n}
-        if arguments["named"] == "":
-            known = list(fleet["apps"])
-            errors.append(
-                f"app: is missing; name one of {', '.join(known)}: -e app={(known or ['hello'])[0]}"
-            )
+        errors += check_app_given(arguments["named"], fleet["apps"])
         key = "add" if arguments["purpose"] == "scale" else "host"
         errors += check_member_given(arguments["member"], fleet["by_host"], key)
-        errors += check_ending(arguments["ending"], only)
-        errors += check_maintenance(plain(arguments["maintenance"]), fleet["apps"])
+        errors += check_ending(arguments["ending"])
+        errors += check_maintenance(plain(arguments["maintenance"]))
         used = dict.fromkeys([host["name"] for host in fleet["load_balancers"]])
         used |= dict.fromkeys(fleet["by_host"])
         errors += check_report(arguments["report"])
@@ -120,6 +116,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 return Unreadable()
 
         return made_out(variables.get("app_secrets", {}))
+
+
+def check_app_given(named: str | None, apps: Mapping[str, Any]) -> list[str]:
+    """An error where the run has to name an app (not None) and does not."""
+    if named is None or named:
+        return []
+    return [f"app: is missing; name one of {', '.join(apps)}: -e app={next(iter(apps), 'hello')}"]
 
 
 def check_member_given(member: str | None, by_host: Mapping[str, Any], key: str) -> list[str]:

@@ -1,26 +1,16 @@
 """What can be wrong with the maintenance that somebody asks for."""
 
-from collections.abc import Iterable
-
 from fuego_deploy.maintenance import LONGEST
 
 from fleet.catalogue import Plain
 from fleet.reading import suggest
 
 
-def check_maintenance(given: Plain | None, apps: Iterable[str]) -> list[str]:
-    """The errors of the variables app, state, message and retry_after; none where nothing is given.
-
-    An app that is named and unknown is an error of `only` already.
-    """
+def check_maintenance(given: Plain | None) -> list[str]:
+    """The errors of the variables state, message and retry_after; none where nothing is given."""
     if given is None:
         return []
     errors = []
-    if not given["app"]:
-        known = list(apps)
-        errors.append(
-            f"app: is missing; name one of {', '.join(known)}: -e app={next(iter(known), 'hello')}"
-        )
     state = {True: "on", False: "off"}.get(given["state"], given["state"])
     if state not in ("on", "off"):
         errors.append(

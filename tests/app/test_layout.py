@@ -1,4 +1,5 @@
-"""What has an app's name and not our mark is refused by name, before anything is made."""
+"""What has an app's name and not our mark is refused by name, before anything is made; and what the
+system refuses is told with the host."""
 
 import errno
 import getpass
@@ -92,6 +93,7 @@ def test_a_group_of_somebody_else(tmp_path: Path) -> None:
     [
         (DeployError("apps.shop: no"), "apps.shop: no"),
         (OSError(errno.ENOSPC, "x"), "{host}: no space left on the disk; make room there and"),
+        (OSError(errno.EDQUOT, "x"), "{host}: no space left on the disk; make room there and"),
         (OSError(errno.EROFS, "Read-only", "/etc/x"), "{host}: [Errno 30] Read-only: '/etc/x'"),
     ],
 )

@@ -148,6 +148,7 @@ def test_secrets(run: Run, source: Path) -> None:
         ("rollback", "app: is missing; name one of shop: -e app=shop"),
         ("remove", "app: is missing; name one of shop: -e app=shop"),
         ("maintenance", "app: is missing; name one of shop: -e app=shop"),
+        ("canary", "app: is missing; name one of shop: -e app=shop"),
         ("drain", "host: is missing; name one of app1: -e host=app1"),
         ("scale -e add=app9", "add: no app is on 'app9' (did you mean 'app1'?); name one of app1"),
     ],

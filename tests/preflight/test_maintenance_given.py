@@ -5,20 +5,19 @@ from typing import Any
 import pytest
 from fleet.maintenance import check_maintenance
 
-GOOD = {"app": "shop", "state": "on", "message": "Back at 14:00", "retry_after": 300}
+GOOD = {"state": "on", "message": "Back at 14:00", "retry_after": 300}
 
 
 @pytest.mark.parametrize(
     "given", [None, GOOD, {**GOOD, "state": "off", "message": "", "retry_after": "86400"}]
 )
 def test_good(given: dict[str, Any] | None) -> None:
-    assert check_maintenance(given, ["shop"]) == []
+    assert check_maintenance(given) == []
 
 
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [
-        ({"app": ""}, "app: is missing; name one of shop, blog: -e app=shop"),
         ({"state": "onn"}, "state: 'onn' is neither on nor off (did you mean 'on'?); say -e st"),
         ({"state": ""}, "state: '' is neither on nor off; say -e state=on or -e state=off"),
         ({"message": "x" * 301}, "message: has 301 characters, and the page has room for 300; ma"),
@@ -27,5 +26,5 @@ def test_good(given: dict[str, Any] | None) -> None:
     ],
 )
 def test_refused_with_the_mend(wrong: dict[str, Any], error: str) -> None:
-    (found,) = check_maintenance({**GOOD, **wrong}, ["shop", "blog"])
+    (found,) = check_maintenance({**GOOD, **wrong})
     assert found.startswith(error)

@@ -136,9 +136,8 @@ def test_a_backup_is_no_canary(planned: Planner) -> None:
 
 
 def test_how_a_canary_is_to_end() -> None:
-    assert check_ending(None, "") == check_ending("abort", "shop") == []
-    missing, wrong = check_ending("promot", "")
-    assert missing.startswith("app: is missing; name the app of the canary")
+    assert check_ending(None) == check_ending("abort") == []
+    (wrong,) = check_ending("promot")
     assert wrong.startswith(
         "state: 'promot' is neither promote nor abort (did you mean 'promote'?)"
     )

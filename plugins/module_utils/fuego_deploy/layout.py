@@ -24,6 +24,10 @@ CACHE = Path("/var/cache/fuego-deploy")
 SERVING = "serving.json"
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where nothing more may be written."""
+
+
 class DeployError(Exception):
     """A failure to be told to the operator as it stands."""
 
@@ -296,7 +300,7 @@ def telling_of_a_full_disk(app: App, doing: str, below: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if problem.errno not in FULL:
             raise
         raise DeployError(full_disk(app, doing, below)) from problem
 
@@ -315,7 +319,7 @@ def told(problem: Exception) -> str:
     if not isinstance(problem, OSError):
         return str(problem)
     host = socket.gethostname()
-    if problem.errno == errno.ENOSPC:
+    if problem.errno in FULL:
         return f"{host}: no space left on the disk; make room there and run again"
     return f"{host}: {problem}"
 
