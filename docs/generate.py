@@ -13,6 +13,10 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "plugins"))
+
+from fleet.catalogue import read_server  # noqa: E402
+
 REFERENCE = ROOT / "docs" / "reference"
 
 Plain = dict[str, Any]
@@ -77,18 +81,31 @@ def servers(role: Path) -> list[str]:
     files = sorted(role.glob("servers/*.yml"), key=lambda path: path.stem)
     if not files:
         return []
-    lines = ["", "## Servers", "", "| server | speaks | key | environment | default | least |"]
-    lines.append("| --- | --- | --- | --- | --- | --- |")
-    for path in files:
-        server = read(path)
+    data = {path.stem: read_server(path) for path in files}
+    lines = ["", "## Servers", "", "| server | speaks | listens on | restarted |"]
+    lines.append("| --- | --- | --- | --- |")
+    for name, server in data.items():
+        inherits = server["socket"]["inherit"]
+        socket = "a socket of systemd's" if inherits else "its own socket"
+        restarted = "drained, or on its socket where it is the last" if inherits else "drained"
+        over = f" (over {server['upstream_protocol']})" if "upstream_protocol" in server else ""
         speaks = ", ".join(server["protocols"])
+        lines.append(f"| {name} | {speaks}{over} | {socket} | {restarted} |")
+    lines += ["", "| server | key | environment | default | least |"]
+    lines.append("| --- | --- | --- | --- | --- |")
+    for name, server in data.items():
         for key, setting in server["settings"].items():
-            lines.append(
-                f"| {path.stem} | {speaks} | `{key}` | `{setting['env']}` | "
-                f"{code(setting['default'])} | {code(setting['minimum'])} |"
+            also = f", `{setting['also']}` (inventory only)" if "also" in setting else ""
+            default = setting.get("default")
+            told = (
+                "one for each processor, at least 2" if default == "processors" else code(default)
             )
-        for key, name in server["bind"].items():
-            lines.append(f"| {path.stem} | {speaks} | `{key}` | `{name}` (inventory only) | | |")
+            lines.append(
+                f"| {name} | `{key}` | `{setting['env']}`{also} | {told} | "
+                f"{code(setting['minimum'])} |"
+            )
+        for key, variable in server["bind"].items():
+            lines.append(f"| {name} | `{key}` | `{variable}` (inventory only) | | |")
     return lines
 
 

@@ -29,7 +29,7 @@ from fleet.catalogue import load  # noqa: E402
 from fleet.credentials import Unreadable  # noqa: E402
 from fleet.hosts import Host, Inventory  # noqa: E402
 from fleet.maintenance import check_maintenance  # noqa: E402
-from fleet.plan import plan  # noqa: E402
+from fleet.plan import cautions, plan  # noqa: E402
 from fleet.reading import suggest  # noqa: E402
 from fleet.run import begin  # noqa: E402
 from fuego_deploy.artifact import default_cache  # noqa: E402
@@ -66,11 +66,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         variables = task_vars or {}
         inventory = read_inventory(variables)
         hostvars = variables["hostvars"]
+        catalogue = load(ROOT)
         fleet, found = plan(
             plain(arguments["apps"]),
             plain(arguments["app_defaults"]),
             inventory,
-            load(ROOT),
+            catalogue,
             ROOT,
             lambda name: self.read_secrets(hostvars.raw_get(name)),
         )
@@ -99,6 +100,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         # Ansible runs every task in a process of its own: the run is the one that made it.
         run = begin(default_cache() / "runs", arguments["purpose"], os.getppid())
         kept = {"run": run, "artifacts": str(default_cache() / "artifacts")}
+        if arguments["purpose"] in ("site", "deploy", "scale"):
+            kept["warnings"] = cautions(fleet, catalogue)
         return result | {"changed": False} | kept | fleet
 
     def read_secrets(self, variables: Mapping[str, Any]) -> Any:

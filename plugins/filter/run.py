@@ -116,6 +116,23 @@ def over_drains(
     }
 
 
+def protocol_refusals(
+    told: Iterable[Mapping[str, Any]], sites: Iterable[Mapping[str, Any]]
+) -> list[str]:
+    """Why a pool that serves may not be spoken to in another way: some of its hosts would already
+    expect that while the others do not. `told` is what pool_render read on each balancer."""
+    before = {app: known for one in told for app, known in (one.get("protocols") or {}).items()}
+    return [
+        f"apps.{app}.server: balancers speak {before[app]} to '{app}', and to this server they "
+        f"would speak {wanted}, which no host can change to while others serve; name it as a "
+        "second app on another port, move its domains there once it serves, and take the first "
+        "one away with playbooks/remove.yml"
+        for site in sites
+        if (app := site["name"]) in before
+        and (wanted := site.get("upstream_protocol", "http")) != before[app]
+    ]
+
+
 class FilterModule:
     """The filters, as Ansible loads them."""
 
@@ -125,5 +142,6 @@ class FilterModule:
             "failure": failure,
             "former_releases": former_releases,
             "over_drains": over_drains,
+            "protocol_refusals": protocol_refusals,
             "removed_hosts": removed_hosts,
         }

@@ -14,8 +14,11 @@ class Setting:
     """A key of the entry that the server knows, and the environment name it goes by."""
 
     env: str
-    default: int
+    default: int | None
+    """None where the server or the host decides."""
     minimum: int
+    also: str | None = None
+    """Another environment name for it, of which `env` wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,17 @@ class Server:
     settings: dict[str, Setting]
     bind: dict[str, str]
     """`port` and `bind` → the environment name that stands for it."""
+    upstream_protocol: str = "http"
+    """What balancers speak to it."""
+    inherits: bool = True
+    """Whether it takes its listening socket from systemd."""
 
     @property
     def aliases(self) -> dict[str, str]:
         """Environment name → key of the entry."""
         names = {setting.env: key for key, setting in self.settings.items()}
-        return names | {name: key for key, name in self.bind.items()}
+        names |= {name: key for key, name in self.bind.items()}
+        return names | {s.also: key for key, s in self.settings.items() if s.also}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +74,45 @@ def load(root: Path) -> Catalogue:
     options = dict(specs["stage"]["options"]["app_spec"]["options"])
     del options["name"]  # filled in by the playbook, nobody's to write
     defaults = _yaml(role / "defaults" / "main.yml")["app_spec_defaults"]
-    servers = {path.stem: _server(path) for path in sorted(role.glob("servers/*.yml"))}
+    servers = {path.stem: _server(path) for path in _in_order(role)}
     return Catalogue(options, defaults, servers)
 
 
+def _in_order(role: Path) -> list[Path]:
+    return sorted(role.glob("servers/*.yml"), key=lambda path: path.stem)
+
+
+def read_server(path: Path) -> Plain:
+    """A server's data, with what it takes from the one it is based on."""
+    own = _yaml(path)
+    base = read_server(path.with_stem(own["based_on"])) if "based_on" in own else {}
+    merged = base | own
+    merged["files"] = merged.get("files", [])
+    for key in ("settings", "environment"):
+        merged[key] = {**base.get(key, {}), **own.get(key, {})}
+    merged["settings"] = {key: s for key, s in merged["settings"].items() if s is not None}
+    return merged
+
+
 def _server(path: Path) -> Server:
-    data = _yaml(path)
+    data = read_server(path)
     settings = {
-        key: Setting(s["env"], s["default"], s.get("minimum", 1))
+        key: Setting(
+            s["env"],
+            default if isinstance(default := s.get("default"), int) else None,
+            s["minimum"],
+            s.get("also"),
+        )
         for key, s in data["settings"].items()
     }
-    return Server(path.stem, tuple(data["protocols"]), settings, data["bind"])
+    return Server(
+        path.stem,
+        tuple(data["protocols"]),
+        settings,
+        data["bind"],
+        data.get("upstream_protocol", "http"),
+        data["socket"]["inherit"],
+    )
 
 
 def _yaml(path: Path) -> Plain:

@@ -62,7 +62,8 @@ def _check_protocol(
     spec["protocol"] = asked or server.protocols[0]
     if asked is None or asked in server.protocols:
         return
-    others = " or ".join(catalogue.speaking(asked))
+    *more, last = catalogue.speaking(asked)
+    others = f"{', '.join(more)} or {last}"
     instead = server.protocols[0].upper()
     if explicit:
         errors.append(

@@ -70,7 +70,8 @@ def _resolve_aliases(
     """The layer with the server's own environment names turned into the keys they stand for."""
     values, env = dict(layer.values), dict(layer.values.get("env", {}))
     bad = set(layer.bad)
-    for name in [n for n in env if n in catalogue.aliases]:
+    first = [name for name in (server.aliases if server else ()) if name in env]
+    for name in [*first, *(n for n in env if n in catalogue.aliases and n not in first)]:
         text = env.pop(name)
         key = server.aliases.get(name) if server else None
         if server is None or (key is None and layer.path == "app_defaults"):
@@ -119,8 +120,10 @@ def _check_settings(
                 f"server: {' or '.join(having)}"
             )
     for key, setting in server.settings.items():
-        value = app.spec.setdefault(key, setting.default)
-        if key not in app.bad and value < setting.minimum:
+        if setting.default is not None:
+            app.spec.setdefault(key, setting.default)
+        value = app.spec.get(key)
+        if value is not None and key not in app.bad and value < setting.minimum:
             errors.append(f"{app.at(key)}: {value} is below {setting.minimum}, the least there is")
     arguments = app.spec["env"].get("GUNICORN_CMD_ARGS", "")
     if "GUNICORN_CMD_ARGS" in app.spec["env"] and BIND_OPTION.search(arguments):

@@ -54,10 +54,27 @@ def plan(
     check_sites(done, errors)
     check_ports(done, inventory, errors)
     check_secrets(done, [str(name) for name in apps], read_secrets, catalogue, errors)
-    return _fleet(done, inventory, balancers), list(dict.fromkeys(errors))
+    return _fleet(done, inventory, balancers, catalogue), list(dict.fromkeys(errors))
 
 
-def _fleet(apps: list[App], inventory: Inventory, balancers: list[Host]) -> Plain:
+def cautions(fleet: Plain, catalogue: Catalogue) -> list[str]:
+    """What works, and not as well as somebody may think."""
+    return [
+        f"apps.{name}.server: {spec['server']} takes no socket of systemd's and '{name}' has one "
+        "host, so each change of it answers requests with an error until it is up again; add a "
+        f"host, or use server: {_instead(spec['protocol'])}"
+        for name, spec in fleet["apps"].items()
+        if len(spec["hosts"]) == 1 and not catalogue.servers[spec["server"]].inherits
+    ]
+
+
+def _instead(protocol: str) -> str:
+    return {"wsgi": "gunicorn", "asgi": "uvicorn"}[protocol]
+
+
+def _fleet(
+    apps: list[App], inventory: Inventory, balancers: list[Host], catalogue: Catalogue
+) -> Plain:
     specs = {app.spec["name"]: app.spec for app in apps}
     by_host: dict[str, list[str]] = {}
     for name, spec in specs.items():
@@ -67,13 +84,14 @@ def _fleet(apps: list[App], inventory: Inventory, balancers: list[Host]) -> Plai
         "load_balancers": [{"name": host.name, "address": host.address} for host in balancers],
         "apps": specs,
         "by_host": by_host,
-        "sites": [_site(spec, inventory) for spec in specs.values()],
+        "sites": [_site(spec, inventory, catalogue) for spec in specs.values()],
     }
 
 
-def _site(spec: Plain, inventory: Inventory) -> Plain:
+def _site(spec: Plain, inventory: Inventory, catalogue: Catalogue) -> Plain:
     """What the role nginx takes as one site."""
     hosts = [inventory.hosts[name] for name in spec["hosts"] if name in inventory.hosts]
+    server = catalogue.servers.get(spec["server"])
     return {
         "name": spec["name"],
         "domains": spec["domains"],
@@ -81,6 +99,7 @@ def _site(spec: Plain, inventory: Inventory) -> Plain:
         "port": spec["port"],
         "health": {key: spec["health"][key] for key in ("path", "status", "body")},
         "sticky": spec.get("sticky", ""),
+        "upstream_protocol": server.upstream_protocol if server else "http",
         "members": [
             {
                 "name": host.name,

@@ -2,6 +2,7 @@
 """Ansible module: activations of an app on a host."""
 
 import contextlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -81,6 +82,11 @@ options:
         description: The port it listens on.
         type: int
         required: true
+      protocol:
+        description: How the app is asked.
+        type: str
+        choices: [http, uwsgi]
+        default: http
       path:
         description: The path to ask for.
         type: str
@@ -139,6 +145,11 @@ options:
     description: The environment of the service, in this order.
     type: dict
     default: {}
+  per_processor:
+    description: Names that are set to the number of the host's processors, at least 2.
+    type: list
+    elements: str
+    default: []
   units:
     description: Names and texts of the unit files.
     type: dict
@@ -230,8 +241,9 @@ def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
     built = release.find(app, given["release"], release.ask_python(app, given["python"]))
     if given["tentative"] and (built is None or missing_claims(app) or not has_account(app)):
         return {"changed": False, "missing": True}
-    listening.check_listening(app, given["units"].get(f"{app.name}.socket", ""))
+    listening.check_listening(app, given["units"].values())
     env = {name: str(value) for name, value in given["env"].items()}
+    env |= dict.fromkeys(given["per_processor"], str(max(2, len(os.sched_getaffinity(0)))))
     secrets = credentials.unpack(app, given["secrets"])
     wanted = activation.Wanted(
         built.name if built else "",
@@ -362,6 +374,7 @@ def undo(module: AnsibleModule, app: App) -> dict[str, Any]:
 GATE = {
     "address": {"type": "str", "required": True},
     "port": {"type": "int", "required": True},
+    "protocol": {"type": "str", "choices": ["http", "uwsgi"], "default": "http"},
     "path": {"type": "str", "default": "/"},
     "headers": {"type": "dict", "default": {}},
     "status": {"type": "list", "elements": "int", "default": []},
@@ -394,6 +407,7 @@ def main() -> None:
                 "default": "current",
             },
             "env": {"type": "dict", "default": {}},
+            "per_processor": {"type": "list", "elements": "str", "default": []},
             "units": {"type": "dict", "default": {}},
             "files": {"type": "dict", "default": {}},
             "secrets": {"type": "str", "default": "", "no_log": True},

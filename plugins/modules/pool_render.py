@@ -200,6 +200,10 @@ drained:
   description: What runs have drained, app → host → C(run), C(by), C(when) and C(why).
   type: dict
   returned: O(state=read)
+protocols:
+  description: What is spoken to the hosts of each pool, C(http) or C(uwsgi), by app.
+  type: dict
+  returned: O(state=read)
 canaries:
   description: Which canaries are on, or were, by app.
   type: dict
@@ -266,6 +270,7 @@ def read(module: AnsibleModule) -> dict[str, Any]:
         "maintenance": seen.maintenance,
         "canaries": seen.canaries,
         "drained": seen.drained,
+        "protocols": {app: one.get("upstream_protocol", "http") for app, one in seen.pools.items()},
         "installed": found is not None,
         "expected": all(
             Path(path).is_file() and module.sha1(path) == digest

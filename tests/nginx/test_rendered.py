@@ -101,10 +101,12 @@ LONG = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
         [site(sticky="cookie", members=members("10.0.0.1", "::1", weight=300, max_conns=5))],
         [site(sticky="ip_hash", members=members("10.0.0.1", "::1", weight=300, max_conns=5))],
         [site(members=[*members("10.0.0.1"), {**members("::1")[0], "backup": True}])],
+        [site(upstream_protocol="uwsgi")],
         [site("a", sticky="cookie", members=[]), site("b", sticky="ip_hash", members=[])],
     ],
     ids=["none", "default", "no-domains", "localhost", "long", "empty", "all-down", "1000-members",
-         "1800-names", "long-name", "cookie", "ip_hash", "backup", "sticky-empty"],
+         "1800-names", "long-name", "cookie", "ip_hash", "backup", "uwsgi",
+         "sticky-empty"],
 )  # fmt: skip
 def test_nginx_takes_it_without_a_warning(sites: list[Site], tree: Tree) -> None:
     tree.write(rendered(tree, sites))

@@ -91,7 +91,8 @@ def test_bad(run: Run, source: Path) -> None:
     lines = output.splitlines()
     start = next(i for i, line in enumerate(lines) if "errors found, no host was touched:" in line)
     assert [line.strip() for line in lines[start + 1 : start + 4]] == [
-        "apps.shop.server: 'gunicon' is not one of gunicorn, gunicorn-uvicorn, uvicorn "
+        "apps.shop.server: 'gunicon' is not one of daphne, granian, gunicorn, gunicorn-asgi, "
+        "gunicorn-gevent, gunicorn-sync, gunicorn-uvicorn, hypercorn, uvicorn, uwsgi "
         "(did you mean 'gunicorn'?)",
         "app4.app_address: cannot be made out ('nowhere' is undefined); mend it in the inventory",
         f"lab: app3 does not answer on 127.0.0.1:{free}; boot the lab with: "

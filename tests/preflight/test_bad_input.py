@@ -28,7 +28,8 @@ ONE_APP: list[tuple[str, object, str]] = [
     (
         "unknown server",
         entry(server="gunicon"),
-        "apps.shop.server: 'gunicon' is not one of gunicorn, gunicorn-uvicorn, uvicorn "
+        "apps.shop.server: 'gunicon' is not one of daphne, granian, gunicorn, gunicorn-asgi, "
+        "gunicorn-gevent, gunicorn-sync, gunicorn-uvicorn, hypercorn, uvicorn, uwsgi "
         "(did you mean 'gunicorn'?)",
     ),
     ("YAML's yes", entry(server=True), "apps.shop.server: True is not text; YAML reads"),
@@ -43,7 +44,8 @@ ONE_APP: list[tuple[str, object, str]] = [
         "WSGI on uvicorn",
         entry(server="uvicorn"),
         "apps.shop.callable: 'main:wsgi_app' is WSGI by its name and uvicorn speaks ASGI; "
-        "use server: gunicorn, or name the ASGI callable",
+        "use server: granian, gunicorn, gunicorn-gevent, gunicorn-sync, hypercorn or uwsgi, "
+        "or name the ASGI callable",
     ),
     (
         "WSGI module on uvicorn",
@@ -54,13 +56,15 @@ ONE_APP: list[tuple[str, object, str]] = [
         "ASGI on gunicorn",
         entry(callable="main:asgi_app"),
         "apps.shop.callable: 'main:asgi_app' is ASGI by its name and gunicorn speaks WSGI; "
-        "use server: gunicorn-uvicorn or uvicorn, or name the WSGI callable",
+        "use server: daphne, granian, gunicorn-asgi, gunicorn-uvicorn, hypercorn or uvicorn, "
+        "or name the WSGI callable",
     ),
     (
         "protocol the server does not speak",
         entry(server="uvicorn", protocol="wsgi"),
         "apps.shop.protocol: 'wsgi' is not spoken by uvicorn, which speaks ASGI; use server: "
-        "gunicorn, or name the ASGI callable",
+        "granian, gunicorn, gunicorn-gevent, gunicorn-sync, hypercorn or uwsgi, "
+        "or name the ASGI callable",
     ),
     ("no attribute", entry(callable="main"), "apps.shop.callable: 'main' is not module:attribute"),
     ("a file", entry(callable="main.py:app "), "is not module:attribute; write it as"),

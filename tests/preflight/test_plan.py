@@ -7,7 +7,9 @@ import yaml
 from ansible.module_utils.common.arg_spec import (
     ArgumentSpecValidator,
 )
+from fleet.catalogue import Catalogue
 from fleet.hosts import Host, Inventory
+from fleet.plan import cautions
 from fleet.source import protocol_hint
 from fleets import ROOT, Plain, Planner, entry
 
@@ -26,9 +28,9 @@ def test_two_keys_are_enough(planned: Planner, source: Path) -> None:
         "callable": "main:wsgi_app",
         "server": "gunicorn",
         "protocol": "wsgi",
-        "workers": 2,
         "threads": 4,
         "timeout": 120,
+        "graceful_timeout": 30,
         "port": 8000,
         "domains": [],
         "default_site": True,
@@ -56,7 +58,7 @@ def test_the_role_takes_what_the_preflight_hands_on(planned: Planner, own: Plain
 
 def test_settings_are_those_of_the_server(planned: Planner) -> None:
     spec = only(planned({"shop": entry(server="uvicorn", callable="main:app")}, {"threads": 9}))
-    assert (spec["workers"], spec["protocol"]) == (2, "asgi")
+    assert (spec["graceful_timeout"], spec["protocol"]) == (30, "asgi")
     assert not {"threads", "timeout"} & spec.keys()
 
 
@@ -68,14 +70,16 @@ def test_settings_are_those_of_the_server(planned: Planner) -> None:
         ({"env": {"GUNICORN_WORKERS": "3"}}, {"workers": 5}, 3),
         ({"workers": 3}, {"env": {"GUNICORN_WORKERS": 5}}, 3),
         ({}, {"env": {"GUNICORN_WORKERS": 5}}, 5),
-        ({}, {"env": {"UVICORN_WORKERS": 5}}, 2),
+        ({}, {"env": {"UVICORN_WORKERS": 5}}, None),
+        ({"env": {"WEB_CONCURRENCY": 4}}, {"workers": 5}, 4),
+        ({"env": {"WEB_CONCURRENCY": 4, "GUNICORN_WORKERS": 3}}, {}, 3),
     ],
 )
 def test_the_app_wins_over_the_team(
-    planned: Planner, own: Plain, team: Plain, workers: int
+    planned: Planner, own: Plain, team: Plain, workers: int | None
 ) -> None:
     spec = only(planned({"shop": entry(**own)}, team))
-    assert spec["workers"] == workers
+    assert spec.get("workers") == workers
     assert spec["env"] == {}
 
 
@@ -147,6 +151,7 @@ def test_the_fleet_as_a_whole(planned: Planner) -> None:
             "port": 8000,
             "health": {"path": "/up", "status": [], "body": ""},
             "sticky": "",
+            "upstream_protocol": "http",
             "members": [
                 {"name": "app1", "address": "10.0.0.11", "port": 8000},
                 {"name": "app2", "address": "fd00::12", "port": 8000},
@@ -159,6 +164,7 @@ def test_the_fleet_as_a_whole(planned: Planner) -> None:
             "port": 8001,
             "health": {"path": "/", "status": [], "body": ""},
             "sticky": "",
+            "upstream_protocol": "http",
             "members": [{"name": "app1", "address": "10.0.0.11", "port": 8001}],
         },
     ]
@@ -203,3 +209,17 @@ def test_protocol_by_name(target: str, protocol: str | None) -> None:
 def test_modules_that_are_there(planned: Planner, target: str) -> None:
     source = {"path": "app", "packages": ["pkg"]}
     assert planned({"shop": entry(source=source, callable=target)})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("server", "hosts", "told"),
+    [("hypercorn", "app1", 1), ("hypercorn", "app_servers", 0), ("gunicorn", "app1", 0)],
+)
+def test_a_server_without_a_socket_on_one_host_is_told_of(
+    planned: Planner, catalogue: Catalogue, server: str, hosts: str, told: int
+) -> None:
+    fleet, errors = planned({"shop": entry(server=server, hosts=hosts)})
+    assert errors == []
+    found = cautions(fleet, catalogue)
+    assert len(found) == told
+    assert all("apps.shop.server: hypercorn" in line and "gunicorn" in line for line in found)

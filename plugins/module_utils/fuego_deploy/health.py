@@ -1,7 +1,11 @@
 """The health gate: ask the app itself until it answers as expected, or the deadline passes."""
 
 import http.client
+import io
+import socket
+import struct
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +32,8 @@ class Gate:
     deadline: float
     body: str = ""
     interval: float = 1.0
+    protocol: str = "http"
+    """How it is asked: `http`, or `uwsgi` as nginx's `uwsgi_pass` does."""
 
     def passes(self, answer: "Answer") -> bool:
         status = answer.status
@@ -85,10 +91,65 @@ def read_gate(given: Mapping[str, Any]) -> Gate:
         float(given["deadline"]),
         given["body"],
         float(given["interval"]),
+        given["protocol"],
     )
 
 
 def ask(gate: Gate, timeout: float) -> Answer:
+    """One request, answered within `timeout` seconds or not."""
+    return ask_uwsgi(gate, timeout) if gate.protocol == "uwsgi" else ask_http(gate, timeout)
+
+
+class _Received:
+    """Bytes that were received, as http.client reads a response from a socket."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, *_: object) -> io.BytesIO:
+        return io.BytesIO(self._data)
+
+
+def ask_uwsgi(gate: Gate, timeout: float) -> Answer:
+    """The same over the uwsgi protocol: a block of variables, answered as HTTP and then closed
+    (https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html)."""
+    path, _, query = gate.path.partition("?")
+    host = gate.headers.get("Host", gate.address)
+    name, _, port = host.partition(":")
+    variables = {
+        "REQUEST_METHOD": "GET", "REQUEST_URI": gate.path, "QUERY_STRING": query,
+        "PATH_INFO": urllib.parse.unquote(path, "latin-1"), "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_NAME": name, "SERVER_PORT": port or "80", "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_TYPE": "", "CONTENT_LENGTH": "", "HTTP_HOST": host,
+    }  # fmt: skip
+    for header, value in gate.headers.items():
+        variables["HTTP_" + header.upper().replace("-", "_")] = value
+    if gate.headers.get("X-Forwarded-Proto") == "https":
+        variables["HTTPS"] = "on"
+    block = b"".join(
+        struct.pack("<H", len(part)) + part
+        for pair in variables.items()
+        for part in (item.encode("latin-1", "replace") for item in pair)
+    )
+    deadline = time.monotonic() + timeout
+    try:
+        with socket.create_connection((gate.address, gate.port), timeout) as connection:
+            connection.sendall(struct.pack("<BHB", 0, len(block), 0) + block)
+            data = b""
+            while len(data) < 2 * BODY:
+                connection.settimeout(max(0.01, deadline - time.monotonic()))
+                chunk = connection.recv(BODY)
+                if not chunk:
+                    break
+                data += chunk
+        response = http.client.HTTPResponse(_Received(data))  # type: ignore[arg-type]
+        response.begin()
+        return Answer(response.status, response.read(BODY).decode(errors="replace"))
+    except (OSError, http.client.HTTPException) as problem:
+        return Answer(None, f"no answer: {problem or type(problem).__name__}")
+
+
+def ask_http(gate: Gate, timeout: float) -> Answer:
     connection = http.client.HTTPConnection(gate.address, gate.port, timeout=timeout)
     try:
         connection.request("GET", gate.path, headers=gate.headers)

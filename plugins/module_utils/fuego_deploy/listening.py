@@ -3,26 +3,27 @@
 import errno
 import re
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 from .layout import App, DeployError, is_ours
 
-STREAM = re.compile(r"^ListenStream=\[?([0-9a-fA-F.:]+?)\]?:(\d+)$", re.MULTILINE)
+STREAM = re.compile(r"^(?:X-)?ListenStream=\[?([0-9a-fA-F.:]+?)\]?:(\d+)$", re.MULTILINE)
 
 
 def read_stream(unit: str) -> tuple[str, int] | None:
-    """The address and port of a socket unit's text."""
+    """The address and port in the text of a socket unit, or of a service that opens its own."""
     match = STREAM.search(unit)
     return (match[1], int(match[2])) if match else None
 
 
-def check_listening(app: App, unit: str) -> None:
+def check_listening(app: App, units: Iterable[str]) -> None:
     """Refuse an address that is none of the host's, and a port that somebody else holds.
 
     systemd's FreeBind, which lets sockets open before the network is up, would hide the first;
     the second would only show up once the old socket is closed.
     """
-    wanted = read_stream(unit)
+    wanted = next(filter(None, map(read_stream, units)), None)
     if wanted is None:
         return
     address, port = wanted
@@ -31,9 +32,10 @@ def check_listening(app: App, unit: str) -> None:
             f"apps.{app.name}: app_bind is {address}, which is no address of this host; set "
             f"app_bind (or app_address, its default) to one that it has"
         )
-    installed = app.units / f"{app.name}.socket"
-    if installed.is_file() and read_stream(installed.read_text("utf-8", "replace")) == wanted:
-        return  # ours already
+    for name in app.unit_names:
+        installed = app.units / name
+        if installed.is_file() and read_stream(installed.read_text("utf-8", "replace")) == wanted:
+            return  # ours already
     if _bind(address, port) == errno.EADDRINUSE:
         raise DeployError(
             f"apps.{app.name}.port: {port} on {address} is in use on this host"
@@ -58,7 +60,7 @@ def _bind(address: str, port: int) -> int:
 
 def _holder(units: Path, address: str, port: int) -> str:
     """Which app of ours holds the port, where one does."""
-    for unit in sorted(units.glob("*.socket")):
+    for unit in sorted([*units.glob("*.socket"), *units.glob("*.service")]):
         if is_ours(unit) and read_stream(unit.read_text("utf-8", "replace")) == (address, port):
             return f" by {unit.name}, another app of yours: move or stop that one first"
     return " by something else: end that first"

@@ -49,6 +49,8 @@ class Pool(TypedDict):
     """The port on which this balancer serves the site."""
     options: dict[str, Any]
     """nginx's options of every `server` line: max_fails, fail_timeout."""
+    upstream_protocol: NotRequired[str]
+    """What this balancer speaks to the members, where that is not HTTP: `uwsgi`."""
     sticky: NotRequired[str]
     """How a client is known that stays on one member: `cookie` or `ip_hash`."""
 
@@ -288,17 +290,21 @@ def _line(state: State, app: str, member: Member, weights: Mapping[str, int]) ->
 
 def wanted(sites: list[dict[str, Any]], options: dict[str, Any], listen: int) -> dict[str, Pool]:
     """The pools as an inventory has them. Raises DeployError for an address that is none."""
-    return {
-        site["name"]: {
-            "members": [_member(site, member) for member in site["members"]],
-            "health": dict(site.get("health") or {}),
-            "domains": list(site.get("domains") or []),
-            "listen": listen,
-            "options": {**options, **(site.get("options") or {})},
-            "sticky": str(site.get("sticky") or ""),
-        }
-        for site in sites
+    return {site["name"]: _pool(site, options, listen) for site in sites}
+
+
+def _pool(site: dict[str, Any], options: dict[str, Any], listen: int) -> Pool:
+    found: Pool = {
+        "members": [_member(site, member) for member in site["members"]],
+        "health": dict(site.get("health") or {}),
+        "domains": list(site.get("domains") or []),
+        "listen": listen,
+        "options": {**options, **(site.get("options") or {})},
+        "sticky": str(site.get("sticky") or ""),
     }
+    if site.get("upstream_protocol", "http") != "http":
+        found["upstream_protocol"] = site["upstream_protocol"]
+    return found
 
 
 def _member(site: dict[str, Any], given: dict[str, Any]) -> Member:

@@ -46,6 +46,7 @@ def gate(pool: Pool, member: Member, deadline: float) -> health.Gate:
         statuses(pool),
         deadline,
         pool["health"].get("body") or "",
+        protocol=pool.get("upstream_protocol", "http"),
     )
 
 

@@ -21,7 +21,11 @@ workers = whole_number("GUNICORN_WORKERS", 2, minimum=1)
 threads = whole_number("GUNICORN_THREADS", 4, minimum=1)
 timeout = whole_number("GUNICORN_TIMEOUT", 120, minimum=0)
 worker_class = os.environ.get("GUNICORN_WORKER_CLASS", "").strip() or "gthread"
-graceful_timeout = 30
+graceful_timeout = whole_number("GUNICORN_GRACEFUL_TIMEOUT", 30, minimum=1)
+if os.environ.get("GUNICORN_MAX_REQUESTS", "").strip():
+    max_requests = whole_number("GUNICORN_MAX_REQUESTS", 0, minimum=1)
+    # Workers that began together do not end together.
+    max_requests_jitter = max_requests // 10
 # Longer than nginx keeps an idle connection, so that it is always nginx who closes it.
 keepalive = 75
 

@@ -1,0 +1,183 @@
+"""Every server serves, is restarted under traffic without a loss, and comes back by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import HTTP_PORT, INVENTORY, ROOT, Lab, exposure
+
+APPS = yaml.safe_load((INVENTORY / "group_vars/all/apps.yml").read_text())["apps"]
+ASGI = {name for name, app in APPS.items() if "asgi" in app["callable"]}
+HOSTS = ("app1", "app2")
+SERVES = {"gthread": "gunicorn", "sync": "gunicorn", "gevent": "gunicorn", "asgi": "gunicorn",
+          "uvicorn-worker": "gunicorn", "granian-wsgi": "granian",
+          "hypercorn-wsgi": "hypercorn"}  # fmt: skip
+RATE = 30
+"""Requests a second to each app: 360 in all."""
+SLOW_CLIENTS = 100
+
+every_app = pytest.mark.parametrize("app", APPS)
+
+
+def site(app: str) -> str:
+    return f"{app}.localhost"
+
+
+@contextmanager
+def traffic(lab: Lab, mark: str) -> Iterator[None]:
+    """Traffic to all apps at once; on the way out nothing must be lost."""
+    running = {}
+    with ExitStack() as stack:
+        for app in APPS:
+            # One request at a time for each worker: two that are slow keep both from all else.
+            without = {"slow"} if app == "sync" else set()
+            without |= set() if app in ASGI else {"websocket", "events"}
+            running[app] = stack.enter_context(lab.traffic(site(app), rate=RATE, without=without))
+            running[app].mark(mark)
+        yield
+    reports = {app: each.report() for app, each in running.items()}
+    for app, report in reports.items():
+        print(f"{app}: {report.summary()}")
+    assert not [report.summary() for report in reports.values() if report.failed]
+
+
+def wait_for_both(lab: Lab, app: str, seconds: float = 30) -> None:
+    """Wait until both hosts answer through the balancer, and nothing but 200 comes back."""
+    deadline = time.monotonic() + seconds
+    seen: list[str] = []
+    while time.monotonic() < deadline:
+        answer = lab.request(site(app), "/whoami")
+        seen = [*seen[-3:], answer.json()["host"] if answer.status == 200 else str(answer.status)]
+        if len(seen) == 4 and set(seen) == set(HOSTS):
+            return
+    pytest.fail(f"{app} was answered by {seen} in the end")
+
+
+@every_app
+def test_it_serves_on_every_host(lab: Lab, app: str) -> None:
+    answers = [lab.request(site(app), "/whoami").json() for _ in range(6)]
+    assert {answer["host"] for answer in answers} == set(HOSTS)
+    assert {answer["server"] for answer in answers} == {SERVES.get(app, app)}
+    assert {answer["protocol"] for answer in answers} == {"asgi" if app in ASGI else "wsgi"}
+    seen = lab.request(site(app), "/whoami", headers={"X-Forwarded-For": "6.6.6.6"}).json()
+    assert seen["client"] == seen["forwarded_for"] != "6.6.6.6"
+    assert seen["scheme"] == "http"
+
+
+@every_app
+def test_it_is_held_in(lab: Lab, app: str) -> None:
+    assert all(exposure(lab, host, app) <= 2.0 for host in HOSTS)
+
+
+@every_app
+def test_10_mb_arrive_whole(lab: Lab, app: str) -> None:
+    content = os.urandom(10_000_000)
+    body = (
+        b"--limit\r\n"
+        b'Content-Disposition: form-data; name="file"; filename="noise.bin"\r\n'
+        b"Content-Type: application/octet-stream\r\n\r\n" + content + b"\r\n--limit--\r\n"
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=limit"}
+    answer = lab.request(site(app), "/form", method="POST", headers=headers, body=body)
+    assert answer.status == 200, answer.body
+    (file,) = answer.json()["files"]
+    assert file["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+@every_app
+def test_slow_clients_keep_nobody_waiting(lab: Lab, app: str) -> None:
+    """Each begins a POST and goes on with a byte now and then; nginx holds them all."""
+    head = f"POST /whoami HTTP/1.1\r\nHost: {site(app)}\r\nContent-Length: 1000\r\n\r\n".encode()
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(
+                socket.create_connection((lab.addresses["lb1"], HTTP_PORT), timeout=20)
+            )
+            for _ in range(SLOW_CLIENTS)
+        ]
+        for client in clients:
+            client.sendall(head)
+        for _ in range(5):
+            for client in clients:
+                client.sendall(b"x")
+            started = time.monotonic()
+            assert lab.request(site(app), "/whoami").status == 200
+            assert time.monotonic() - started < 2
+
+
+def test_a_deploy_to_all_of_them_loses_nothing(lab: Lab, tmp_path: Path) -> None:
+    """Those that take no socket of systemd's are drained, the others as well."""
+    before = {app: lab.request(site(app), "/whoami").json()["release"] for app in APPS}
+    changed = {app: {**entry, "env": {"GREETING": "again"}} for app, entry in APPS.items()}
+    given = tmp_path / "apps.json"
+    given.write_text(json.dumps({"apps": changed}))
+    pids = {app: main_pids(lab, app) for app in APPS}
+    with traffic(lab, "deploy to all servers"):
+        run = lab.playbook("playbooks/deploy.yml", "-e", f"@{given}")
+    assert run.returncode == 0, run.stdout
+    for app in APPS:
+        assert lab.request(site(app), "/whoami").json()["release"] == before[app]
+        assert not pids[app] & main_pids(lab, app)
+
+
+def main_pids(lab: Lab, app: str) -> set[tuple[str, str]]:
+    """The main process of the app on each host."""
+    show = f"systemctl show --property=MainPID --value {app}.service"
+    return {(host, lab.host(host).run(show).stdout.strip()) for host in HOSTS}
+
+
+@every_app
+def test_killed_workers_come_back(lab: Lab, app: str) -> None:
+    """On both hosts at once; one that has none is killed itself."""
+    for host, main in main_pids(lab, app):
+        children = f"pgrep --parent {main} --full 'gunicorn|uwsgi|granian|spawn_main|{app}'"
+        killed = lab.host(host).run(f"kill -KILL $({children} || echo {main})")
+        assert killed.rc == 0, killed.stderr
+    wait_for_both(lab, app)
+
+
+@pytest.mark.parametrize("app", ["hypercorn", "uwsgi"])
+def test_what_fails_for_good_stops_and_is_shown(lab: Lab, app: str) -> None:
+    """One without a socket of systemd's and one with: systemd gives up, and status says so."""
+    host = lab.host("app1")
+    host.run(f"mv /srv/{app}/current/served.py /srv/{app}/current/away.py")
+    try:
+        host.run(f"systemctl restart {app}.service")
+        deadline = time.monotonic() + 60
+        state = f"systemctl show --property=ActiveState --value {app}.service"
+        while host.run(state).stdout.strip() != "failed" and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert host.run(state).stdout.strip() == "failed"
+        status = lab.playbook("playbooks/status.yml")
+        assert f"{app}.service" in status.stdout or "failed" in status.stdout
+        assert lab.request(site(app), "/whoami").json()["host"] == "app2"
+    finally:
+        host.run(f"mv /srv/{app}/current/away.py /srv/{app}/current/served.py")
+        host.run(f"systemctl reset-failed {app}.service {app}.socket")
+        host.run(f"systemctl restart {app}.service")
+    wait_for_both(lab, app)
+
+
+def test_another_protocol_for_a_pool_that_serves_is_refused(lab: Lab, tmp_path: Path) -> None:
+    changed = {**APPS, "gthread": {**APPS["gthread"], "server": "uwsgi"}}
+    given = tmp_path / "apps.json"
+    given.write_text(json.dumps({"apps": changed}))
+    run = lab.playbook("playbooks/deploy.yml", "-e", f"@{given}")
+    assert run.returncode != 0
+    assert "apps.gthread.server: balancers speak http to 'gthread'" in run.stdout
+    assert lab.request(site("gthread"), "/whoami").json()["server"] == "gunicorn"
+
+
+def test_the_scenario_has_every_server() -> None:
+    files = (ROOT / "roles/app/servers").glob("*.yml")
+    deployed = {app["server"] for app in APPS.values()}
+    assert {file.stem for file in files} == deployed
