@@ -1,5 +1,6 @@
 """Filters of the role app: an app server's data, and what its process gets of an app's entry."""
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fleet.catalogue import read_server
+
+PLAIN = re.compile(r"[\w%+,./:=@$-]+\Z", re.ASCII)
 
 
 def server_data(name: str, folder: str) -> dict[str, Any]:
@@ -36,6 +39,20 @@ def server_per_processor(server: Mapping[str, Any], spec: Mapping[str, Any]) -> 
     ]
 
 
+def systemd_word(word: object) -> str:
+    """One word of a command line in a unit, as systemd.service(5) quotes it."""
+    text = systemd_value(word).replace("$", "$$")
+    if PLAIN.match(text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def systemd_value(value: object) -> str:
+    """A value of a unit's directive: booleans as systemd has them, and no specifiers."""
+    text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return text.replace("%", "%%")
+
+
 class FilterModule:
     """The filters, as Ansible loads them."""
 
@@ -45,4 +62,6 @@ class FilterModule:
             "server_data": server_data,
             "server_per_processor": server_per_processor,
             "server_settings": server_settings,
+            "systemd_value": systemd_value,
+            "systemd_word": systemd_word,
         }

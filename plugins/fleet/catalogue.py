@@ -34,6 +34,8 @@ class Server:
     """What balancers speak to it."""
     inherits: bool = True
     """Whether it takes its listening socket from systemd."""
+    fixed: dict[str, str] = field(default_factory=dict)
+    """Option or environment name that no entry may set → why not."""
 
     @property
     def aliases(self) -> dict[str, str]:
@@ -112,6 +114,7 @@ def _server(path: Path) -> Server:
         data["bind"],
         data.get("upstream_protocol", "http"),
         data["socket"]["inherit"],
+        data.get("fixed", {}),
     )
 
 

@@ -7,9 +7,28 @@ from pathlib import Path
 from fleet.catalogue import Catalogue, Server
 from fleet.entry import App
 from fleet.hosts import Host, Inventory, check_member, ip, overlap, resolve
-from fleet.source import CALLABLE, check_folder, check_module, check_package, protocol_hint
+from fleet.source import (
+    CALLABLE,
+    call_problem,
+    check_folder,
+    check_module,
+    check_package,
+    protocol_hint,
+)
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DIRECTIVE = re.compile(r"[A-Z][A-Za-z0-9]+\Z")
+OURS = {
+    "ExecStart": "the server's command follows the keys server, callable and server_args",
+    "Group": "each app runs as a user of its own name",
+    "KillMode": "a release could not be replaced without a loss",
+    "Sockets": "the app's socket follows the keys port and bind",
+    "SyslogIdentifier": "its messages are found by the app's name",
+    "Type": "it follows the key server",
+    "User": "each app runs as a user of its own name",
+    "WorkingDirectory": "it follows the key working_dir",
+}
+"""Directives of the unit that follow from other keys, and which."""
 DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(\.{LABEL})*\Z")
 
 
@@ -21,7 +40,14 @@ def check_entry(app: App, catalogue: Catalogue, errors: list[str]) -> None:
     if target is not None and not CALLABLE.match(target):
         errors.append(
             f"{app.at('callable')}: '{target}' is not module:attribute; write it as, for "
-            "example, main:app"
+            "example, main:app, or main:create_app() for a factory"
+        )
+        app.bad.add("callable")
+        target = None
+    elif target is not None and (problem := call_problem(target)):
+        errors.append(
+            f"{app.at('callable')}: '{target}': {problem}; a factory takes literals, such as "
+            'main:create_app("production", debug=False)'
         )
         app.bad.add("callable")
         target = None
@@ -48,6 +74,8 @@ def check_entry(app: App, catalogue: Catalogue, errors: list[str]) -> None:
         )
     if "health" not in app.bad:
         _check_health(app, errors)
+    if "unit" not in app.bad:
+        _check_unit(app, errors)
     spec["default_site"] = bool(wanted) if wanted is not None else not spec["domains"]
 
 
@@ -89,6 +117,20 @@ def _domain(app: App, name: str, errors: list[str]) -> str:
     return short
 
 
+def _check_unit(app: App, errors: list[str]) -> None:
+    for name, value in app.spec["unit"].items():
+        at = f"{app.at('unit')}.{name}"
+        values = value if isinstance(value, list) else [value]
+        if not DIRECTIVE.match(str(name)):
+            errors.append(
+                f"{at}: not the name of a directive; write it as systemd does, such as MemoryMax"
+            )
+        elif name in OURS:
+            errors.append(f"{at}: not to be set, {OURS[name]}")
+        elif not values or any(isinstance(v, dict | list) or "\n" in str(v) for v in values):
+            errors.append(f"{at}: {value!r} is no text on one line; use one, or a list of them")
+
+
 def _check_health(app: App, errors: list[str]) -> None:
     health, path = app.spec["health"], app.at("health")
     if not health["path"].startswith("/") or re.search(r"\s", health["path"]):
@@ -116,7 +158,14 @@ def check_source(app: App, root: Path, errors: list[str]) -> None:
         and "callable" not in app.bad
         and "callable" in app.spec
     ):
-        check_module(app.at("callable"), app.spec["callable"], folder, packages, errors)
+        below = app.spec["working_dir"]
+        inside = folder / below
+        if Path(below).is_absolute() or ".." in Path(below).parts or not inside.is_dir():
+            errors.append(
+                f"{app.at('working_dir')}: '{below}' is no folder in {folder}; name one in it"
+            )
+        else:
+            check_module(app.at("callable"), app.spec["callable"], inside, packages, errors)
 
 
 def place(app: App, inventory: Inventory, balancers: list[Host], errors: list[str]) -> None:

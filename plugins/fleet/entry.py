@@ -125,6 +125,12 @@ def _check_settings(
         value = app.spec.get(key)
         if value is not None and key not in app.bad and value < setting.minimum:
             errors.append(f"{app.at(key)}: {value} is below {setting.minimum}, the least there is")
+    for name in sorted(set(app.spec["env"]) & set(server.fixed)):
+        errors.append(f"{app.at('env')}.{name}: not to be set, {server.fixed[name]}")
+    for word in app.spec["server_args"] if "server_args" not in app.bad else ():
+        option = word.partition("=")[0]
+        if option in server.fixed:
+            errors.append(f"{app.at('server_args')}: {option}: {server.fixed[option]}; take it out")
     arguments = app.spec["env"].get("GUNICORN_CMD_ARGS", "")
     if "GUNICORN_CMD_ARGS" in app.spec["env"] and BIND_OPTION.search(arguments):
         errors.append(

@@ -19,7 +19,9 @@ KINDS = {
 }
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 RESERVED_ENV = {
+    "APP_CALLABLE": "it is set to the key callable",
     "APP_NAME": "it is set to the app's name",
+    "APP_PROTOCOL": "it is set to the key protocol",
     "APP_RELEASE": "it is set to the release's id",
     "CREDENTIALS_DIRECTORY": "systemd sets it",
     "FORWARDED_ALLOW_IPS": "it is set to the addresses of the load balancers",

@@ -1,17 +1,41 @@
 """What can be said of an app's source and callable by looking, without importing anything."""
 
+import ast
 import difflib
 import re
 from pathlib import Path
 
-CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
+NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
+CALLABLE = re.compile(rf"{NAME}:{NAME}(?P<call>\(.*\))?\Z")
 PROJECT_FILES = ("pyproject.toml", "setup.py")
 REQUIREMENTS = (*PROJECT_FILES, "setup.cfg", "pylock.toml", "uv.lock", "requirements*.txt")
 
 
+def call_problem(target: str) -> str:
+    """What is wrong with the arguments of a factory, `module:attribute(…)`; nothing for others."""
+    match = CALLABLE.match(target)
+    if not match or not match["call"]:
+        return ""
+    try:
+        call = ast.parse(target.partition(":")[2], mode="eval").body
+    except SyntaxError as problem:
+        return f"its arguments are no Python ({problem.msg})"
+    if not isinstance(call, ast.Call) or isinstance(call.func, ast.Call):
+        return "it is called more than once"
+    given = [*call.args, *(word.value for word in call.keywords if word.arg)]
+    if len(given) < len(call.args) + len(call.keywords):
+        return "its arguments are spread"
+    for argument in given:
+        try:
+            ast.literal_eval(argument)
+        except ValueError:
+            return f"'{ast.unparse(argument)}' is no literal"
+    return ""
+
+
 def protocol_hint(target: str) -> str | None:
     """The protocol that `module:attribute` names by convention: the attribute, else the module."""
-    module, _, attribute = target.partition(":")
+    module, _, attribute = target.partition("(")[0].partition(":")
     for word in (attribute, module.rpartition(".")[2]):
         named = {p for p in ("asgi", "wsgi") if p in word.lower()}
         if len(named) == 1:

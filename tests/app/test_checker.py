@@ -49,8 +49,8 @@ class WsgiClass:
         (wsgi, "wsgi"), (Wsgi(), "wsgi"), (Method().wsgi, "wsgi"), (WsgiClass, "wsgi"),
         (functools.partial(sync_asgi, None), "wsgi"), (asgi, "asgi"), (Asgi(), "asgi"),
         (sync_asgi, "asgi"), (AsyncAnything(), "asgi"), (anything, "unknown"),
-        (with_default, "unknown"), (factory, "unknown"), (old_asgi, "unknown"),
-        (dict, "unknown"), (needs_four, "other"), (anything_named, "unknown"), ("app", "none"),
+        (with_default, "unknown"), (factory, "factory"), (old_asgi, "unknown"),
+        (dict, "unknown"), (needs_four, "other"), (anything_named, "factory"), ("app", "none"),
         (None, "none"),
     ],
 )  # fmt: skip

@@ -91,3 +91,11 @@ def test_path_over_uwsgi_is_what_the_client_sent(monkeypatch: pytest.MonkeyPatch
     environ = {"uwsgi.version": b"2", "REQUEST_URI": "/a//b%2Fc%C3%BC?d=%20", "PATH_INFO": "/a/b/c"}
     found = served(monkeypatch, "wsgi")(environ, None)
     assert found["PATH_INFO"].encode("latin-1").decode() == "/a//b/cü"
+
+
+def test_a_factory_is_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = "def make(name, *, count=1):\n    return lambda environ, start: (name, count)\n"
+    (tmp_path / "shopfront.py").write_text(program)
+    monkeypatch.setenv("APP_CALLABLE", "shopfront:make('a, b', count=2)")
+    monkeypatch.setenv("APP_PROTOCOL", "wsgi")
+    assert runpy.run_path(str(PROGRAM))["app"]({}, None) == ("a, b", 2)

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 from run import protocol_refusals
-from servers import server_data, server_per_processor, server_settings
+from servers import (
+    server_data,
+    server_per_processor,
+    server_settings,
+    systemd_value,
+    systemd_word,
+)
 
 DATA = """
 protocols: [wsgi]
@@ -55,3 +61,19 @@ def test_a_pool_that_serves_keeps_its_protocol(
     found = protocol_refusals(told, [{"name": "shop", "upstream_protocol": wanted}])
     assert len(found) == refused
     assert all(line.startswith("apps.shop.server: balancers speak") for line in found)
+
+
+@pytest.mark.parametrize(
+    ("word", "quoted"),
+    [("--loop=uvloop", "--loop=uvloop"), ("a b", '"a b"'), ("100%", "100%%"), ("$HOME", "$$HOME"),
+     ('main:make("x")', '"main:make(\\"x\\")"'), ("a\\b", '"a\\\\b"'), ("", '""'), ("é", '"é"')],
+)  # fmt: skip
+def test_a_word_is_one_to_systemd(word: str, quoted: str) -> None:
+    assert systemd_word(word) == quoted
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(True, "yes"), (False, "no"), (5, "5"), ("%", "%%")]
+)
+def test_a_value_is_what_systemd_reads(value: object, written: str) -> None:
+    assert systemd_value(value) == written

@@ -66,6 +66,38 @@ ONE_APP: list[tuple[str, object, str]] = [
         "granian, gunicorn, gunicorn-gevent, gunicorn-sync, hypercorn or uwsgi, "
         "or name the ASGI callable",
     ),
+    ("directive of no name", entry(unit={"memory": 1}), "apps.shop.unit.memory: not the name of a"),
+    ("directive of ours", entry(unit={"User": "root"}), "apps.shop.unit.User: not to be set, each"),
+    (
+        "directive on two lines",
+        entry(unit={"MemoryMax": "1G\nUser=root"}),
+        "apps.shop.unit.MemoryMax: '1G\\nUser=root' is no text on one line",
+    ),
+    (
+        "port as an argument",
+        entry(server_args=["--bind=0.0.0.0:80"]),
+        "apps.shop.server_args: --bind: where it listens follows the keys port and bind; take it",
+    ),
+    (
+        "HTTP/2 behind nginx",
+        entry(server="granian", env={"GRANIAN_HTTP": "2"}),
+        "apps.shop.env.GRANIAN_HTTP: not to be set, nginx speaks HTTP/1.1 to app servers",
+    ),
+    (
+        "factory with what is no literal",
+        entry(callable="main:wsgi_app(Config)"),
+        "apps.shop.callable: 'main:wsgi_app(Config)': 'Config' is no literal; a factory takes",
+    ),
+    (
+        "factory that is called twice",
+        entry(callable="main:wsgi_app()()"),
+        "apps.shop.callable: 'main:wsgi_app()()': it is called more than once",
+    ),
+    (
+        "folder that is not in the source",
+        entry(working_dir="../empty"),
+        "apps.shop.working_dir: '../empty' is no folder in ",
+    ),
     ("no attribute", entry(callable="main"), "apps.shop.callable: 'main' is not module:attribute"),
     ("a file", entry(callable="main.py:app "), "is not module:attribute; write it as"),
     ("no folder", entry(source={"path": "nope"}), "apps.shop.source.path: there is no folder"),

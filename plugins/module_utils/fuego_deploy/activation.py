@@ -327,6 +327,11 @@ def judge(app: App, target: str, protocol: str, out: str, err: str, status: int)
     what = f"a {verdict['type']} called with {parameters or 'unknown parameters'}"
     if kind == "none":
         raise DeployError(f"{where} is a {verdict['type']}, which nothing can call")
+    if kind == "factory":
+        raise DeployError(
+            f"{where} is {what}: it makes an app and is none; write it with its brackets, "
+            f"{target}()"
+        )
     if kind == "other":
         raise DeployError(f"{where} is {what}, which is no {protocol.upper()} app")
     if kind in ("wsgi", "asgi") and kind != protocol:

@@ -1,11 +1,12 @@
 """Runs with an app's own Python, inside its sandbox: does the callable import, and what is it?
 
-    python checker.py module:attribute [CREDENTIAL ...]
+    python checker.py module:attribute [CREDENTIAL ...]       or module:factory(ARGUMENT, ...)
 
 Prints one JSON object on the standard output; whatever the app prints goes to standard error.
 Nothing but the standard library may be imported here, and nothing of this package.
 """
 
+import ast
 import contextlib
 import importlib
 import inspect
@@ -17,7 +18,8 @@ from typing import Any
 
 
 def kind_of(found: Any) -> str:
-    """What it can be called with makes it: wsgi, asgi, other (neither), unknown, or none (not)."""
+    """What it can be called with makes it: wsgi, asgi, factory, other (none of them), unknown, or
+    none (not to be called)."""
     if not callable(found):
         return "none"
     if inspect.iscoroutinefunction(found) or inspect.iscoroutinefunction(
@@ -31,7 +33,9 @@ def kind_of(found: Any) -> str:
     fits = {count: _fits(signature, count) for count in (0, 1, 2, 3)}
     if fits[2] != fits[3]:
         return "wsgi" if fits[2] else "asgi"
-    if fits[2] or fits[0] or fits[1]:  # takes anything, or is a factory, or an old ASGI 2 app
+    if fits[0] and not fits[2] and inspect.isfunction(found):
+        return "factory"
+    if fits[2] or fits[0] or fits[1]:  # takes anything, or is an old ASGI 2 app
         return "unknown"
     return "other"
 
@@ -52,7 +56,8 @@ def lacking(names: list[str]) -> list[str]:
 
 def check(target: str) -> dict[str, object]:
     """{"kind": …} or {"error": …, "trace": last lines}."""
-    module, _, attributes = target.partition(":")
+    module, _, expression = target.partition(":")
+    attributes, called, _ = expression.partition("(")
     try:
         found: Any = importlib.import_module(module)
     except BaseException as problem:
@@ -65,10 +70,24 @@ def check(target: str) -> dict[str, object]:
         except AttributeError:
             like = sorted(n for n, item in vars(found).items() if callable(item) and n[0] != "_")
             return {"error": f"{module} has no '{name}'", "callables": like[:20]}
+    if called:
+        try:
+            found = _call(found, expression)
+        except BaseException as problem:
+            if isinstance(problem, KeyboardInterrupt):
+                raise
+            return {"error": f"calling {attributes} fails", "trace": _trace(problem)}
     parameters = ""
     with contextlib.suppress(TypeError, ValueError):
         parameters = str(inspect.signature(found))
     return {"kind": kind_of(found), "type": type(found).__name__, "parameters": parameters}
+
+
+def _call(factory: Any, expression: str) -> Any:
+    """What the factory makes, with the literals that the expression calls it with."""
+    call: Any = ast.parse(expression, mode="eval").body
+    arguments = [ast.literal_eval(argument) for argument in call.args]
+    return factory(*arguments, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
 
 
 def _trace(problem: BaseException) -> str:

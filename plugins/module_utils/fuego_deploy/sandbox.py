@@ -24,7 +24,7 @@ def run_as_app(
     given = [
         # What the service reads through `current` is read in this activation.
         *(item.replace(f"{app.current}/", f"{folder}/") for item in properties),
-        f"WorkingDirectory={release / 'src'}",
+        f"WorkingDirectory={units.working_directory(unit, app.current, folder)}",
         f"Environment=PATH={release}/.venv/bin:/usr/local/bin:/usr/bin:/bin",
         f"RuntimeMaxSec={seconds}",
     ]

@@ -142,6 +142,13 @@ def properties(unit: str, drop_ins: list[str]) -> list[str]:
     return found
 
 
+def working_directory(unit: str, current: Path, activation: Path) -> Path:
+    """Where a command of that activation runs; the unit names it through `current`."""
+    match = re.search(r"^WorkingDirectory=(.+)$", unit, re.MULTILINE)
+    below = Path(match[1]).relative_to(current) if match else Path("release/src")
+    return (activation / below).resolve()
+
+
 def drop_ins(folder: Path, unit: str) -> list[str]:
     """The operator's own settings for the unit, in the order systemd reads them."""
     files = sorted((folder / f"{unit}.d").glob("*.conf"))

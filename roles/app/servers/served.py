@@ -6,6 +6,7 @@ What a balancer says of the client (X-Forwarded-For, X-Forwarded-Proto) is belie
 in FORWARDED_ALLOW_IPS alone, `*` for all. Over the uwsgi protocol the client is known without.
 """
 
+import ast
 import functools
 import importlib
 import os
@@ -21,10 +22,16 @@ TRUSTED = {name.strip() for name in os.environ.get("FORWARDED_ALLOW_IPS", "").sp
 
 
 def load(target: str) -> Any:
-    """What `module:attribute` names, seen from the app's folder."""
+    """What `module:attribute` names, seen from the app's folder; `module:factory(…)` is called."""
     sys.path.insert(0, os.getcwd())
-    module, _, attribute = target.partition(":")
-    return functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+    module, _, expression = target.partition(":")
+    names, called, _ = expression.partition("(")
+    found = functools.reduce(getattr, names.split("."), importlib.import_module(module))
+    if called:
+        call: Any = ast.parse(expression, mode="eval").body
+        words = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+        found = found(*(ast.literal_eval(argument) for argument in call.args), **words)
+    return found
 
 
 def told(peer: str, forwarded: Mapping[str, str]) -> tuple[str, str]:
