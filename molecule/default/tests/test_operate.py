@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
-from conftest import INVENTORY, ROOT, Lab, exposure
+from conftest import INVENTORY, ROOT, Lab
 
 LAB_FILES = ROOT / "roles/lab/files"
 
@@ -132,26 +131,6 @@ def test_clean_of_another_checkout_leaves_this_one_alone(lab: Lab) -> None:
     assert set(ours) <= set(left)
     assert not any(image.startswith("localhost/fuego-lab-another:") for image in left)
     assert lab.request("hello.localhost", "/whoami").status == 200
-
-
-def test_another_server_is_one_word_in_the_inventory(lab: Lab, tmp_path: Path) -> None:
-    apps = yaml.safe_load((INVENTORY / "group_vars/all/apps.yml").read_text())
-    apps["apps"]["hello-async"] |= {"server": "gunicorn-uvicorn", "workers": 1}
-    changed_apps = tmp_path / "apps.yml"
-    changed_apps.write_text(yaml.safe_dump(apps))
-    run = lab.playbook("site.yml", "-e", f"@{changed_apps}")
-    assert run.returncode == 0, run.stdout
-    for name in ("app1", "app2", "app3"):
-        assert workers(lab, name, "hello-async") == 1
-        assert exposure(lab, name, "hello-async") <= 2.0
-    answers = [lab.request("hello-async.localhost", "/whoami").json() for _ in range(9)]
-    assert {(who["server"], who["protocol"]) for who in answers} == {("gunicorn", "asgi")}
-    assert {who["host"] for who in answers} == {"app1", "app2", "app3"}
-
-    run = lab.playbook("site.yml")
-    assert run.returncode == 0, run.stdout
-    answers = [lab.request("hello-async.localhost", "/whoami").json() for _ in range(9)]
-    assert {who["server"] for who in answers} == {"uvicorn"}
 
 
 def test_callable_that_does_not_import_is_refused_at_stage(lab: Lab, tmp_path: Path) -> None:

@@ -115,9 +115,11 @@ def test_slow_clients_keep_nobody_waiting(lab: Lab, app: str) -> None:
 
 
 def test_a_deploy_to_all_of_them_loses_nothing(lab: Lab, tmp_path: Path) -> None:
-    """Those that take no socket of systemd's are drained, the others as well."""
+    """Those that take no socket of systemd's are drained, the others as well; two change servers,
+    one away from a socket of systemd's and one to it."""
     before = {app: lab.request(site(app), "/whoami").json()["release"] for app in APPS}
     changed = {app: {**entry, "env": {"GREETING": "again"}} for app, entry in APPS.items()}
+    changed["asgi"]["server"], changed["hypercorn"]["server"] = "hypercorn", "uvicorn"
     given = tmp_path / "apps.json"
     given.write_text(json.dumps({"apps": changed}))
     pids = {app: main_pids(lab, app) for app in APPS}
@@ -127,6 +129,9 @@ def test_a_deploy_to_all_of_them_loses_nothing(lab: Lab, tmp_path: Path) -> None
     for app in APPS:
         assert lab.request(site(app), "/whoami").json()["release"] == before[app]
         assert not pids[app] & main_pids(lab, app)
+    for app in ("asgi", "hypercorn"):
+        answer = lab.request(site(app), "/whoami").json()
+        assert answer["server"] == changed[app]["server"]
 
 
 def main_pids(lab: Lab, app: str) -> set[tuple[str, str]]:
