@@ -1,9 +1,10 @@
 """Identify an app's release on the controller, and pack it into one file in a cache.
 
-Takes the app's `name` for messages, `source`, the folder of its source, `packages`, folders of
-local packages that are built into wheels, `lock`, the server's requirements with hashes, and
-`cache`, where artifacts are kept (fuego-deploy in the user's cache folder). Returns `id`, 12
-hexadecimal digits, and `archive`, the file; with --check, where it would be.
+Takes the app's `name` for messages, `source`, the folder of its source, or the folder in the
+repository `git`, of which `version` is a tag, branch or commit, `packages`, folders of local
+packages that are built into wheels, `lock`, the server's requirements with hashes, and `cache`,
+where artifacts are kept (fuego-deploy in the user's cache folder). Returns `id`, 12 hexadecimal
+digits, and `archive`, the file; with --check, where it would be.
 
 The id follows from the paths, executable bits, symlinks and bytes of the source's and the packages'
 files, and from the lock. Modification times and owners do not count, nor do the bytes of wheels.
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Ansible loads an action plugin by its path, so that its neighbours are no package to it.
 sys.path[:0] = [str(ROOT / "plugins" / "module_utils")]
 
-from fuego_deploy import artifact, tool  # noqa: E402
+from fuego_deploy import artifact, repository, tool  # noqa: E402
 from fuego_deploy.layout import DeployError  # noqa: E402
 
 
@@ -37,20 +38,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         _, given = self.validate_argument_spec(
             {
                 "name": {"type": "str", "required": True},
-                "source": {"type": "path", "required": True},
+                "source": {"type": "str", "default": ""},
+                "git": {"type": "str", "default": ""},
+                "version": {"type": "str", "default": ""},
                 "packages": {"type": "list", "elements": "path", "default": []},
                 "lock": {"type": "path", "required": True},
                 "cache": {"type": "path"},
             }
         )
-        source = artifact.Source(
-            str(given["name"]),
-            Path(given["source"]),
-            Path(given["lock"]),
-            tuple(Path(folder) for folder in given["packages"]),
-        )
         cache = Path(given["cache"]) if given["cache"] else artifact.default_cache()
         try:
+            source = artifact.Source(
+                str(given["name"]),
+                folder_of(given, cache),
+                Path(given["lock"]),
+                tuple(Path(folder) for folder in given["packages"]),
+            )
             if self._task.check_mode:
                 made = artifact.identify(source)
             else:
@@ -64,3 +67,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "archive": str(archive),
             "warnings": list(made.warnings),
         }
+
+
+def folder_of(given: dict[str, Any], cache: Path) -> Path:
+    """The source as a folder. Raises DeployError."""
+    if not given["git"]:
+        return Path(given["source"])
+    key = f"apps.{given['name']}.source"
+    found = repository.Repository(given["git"], given["version"], key)
+    tree, commit = repository.lay_out(found, cache)
+    folder: Path = tree / given["source"]
+    if not folder.is_dir():
+        raise DeployError(
+            f"{key}.path: there is no folder '{given['source']}' in commit {commit[:12]} of "
+            f"{repository.redacted(given['git'])}; name one that is"
+        )
+    return folder

@@ -4,7 +4,7 @@ import re
 from itertools import combinations
 from pathlib import Path
 
-from fleet.catalogue import Catalogue, Server
+from fleet.catalogue import Catalogue, Plain, Server
 from fleet.entry import App
 from fleet.hosts import Host, Inventory, check_member, ip, overlap, resolve
 from fleet.source import (
@@ -144,13 +144,23 @@ def _check_health(app: App, errors: list[str]) -> None:
 
 def check_source(app: App, root: Path, errors: list[str]) -> None:
     """Folders made absolute and looked at, and the callable's module looked for in them."""
-    if "source" in app.bad or "path" not in app.spec.get("source", {}):
+    if "source" in app.bad or "source" not in app.spec:
         return
-    source = app.spec["source"]
-    folder = (root / Path(source["path"]).expanduser()).absolute()
+    source, at = app.spec["source"], app.at("source")
+    if "path" not in source and "git" not in source:
+        errors.append(f"{at}: names neither path, a folder, nor git, a repository; name one")
+        return
+    if "version" in source and "git" not in source:
+        errors.append(f"{at}.version: a folder has none; name a repository with git")
     packages = [(root / Path(p).expanduser()).absolute() for p in source["packages"]]
-    source |= {"path": str(folder), "packages": [str(p) for p in packages]}
-    at = app.at("source")
+    source["packages"] = [str(p) for p in packages]
+    if "git" in source:
+        _check_repository(source, at, root, errors)
+        for package in packages:
+            check_package(f"{at}.packages", package, errors)
+        return
+    folder = (root / Path(source["path"]).expanduser()).absolute()
+    source["path"] = str(folder)
     for package in packages:
         check_package(f"{at}.packages", package, errors)
     if (
@@ -166,6 +176,24 @@ def check_source(app: App, root: Path, errors: list[str]) -> None:
             )
         else:
             check_module(app.at("callable"), app.spec["callable"], inside, packages, errors)
+
+
+def _check_repository(source: Plain, at: str, root: Path, errors: list[str]) -> None:
+    """What can be said without asking the repository: how it and its parts are written."""
+    address, below = source["git"], Path(source.get("path", ""))
+    if not address or address.startswith("-") or re.search(r"\s", address):
+        errors.append(f"{at}.git: '{address}' is not the address of a repository")
+    elif not re.match(r"\w+://|[\w.@-]+:", address):
+        folder = (root / Path(address).expanduser()).absolute()
+        source["git"] = str(folder)
+        if not folder.is_dir():
+            errors.append(
+                f"{at}.git: there is no folder {folder}; mend the path or write an address"
+            )
+    if str(source.get("version", "")).startswith("-"):
+        errors.append(f"{at}.version: '{source['version']}' is no tag, branch or commit")
+    if below.is_absolute() or ".." in below.parts:
+        errors.append(f"{at}.path: '{below}' leaves the repository; name a folder in it")
 
 
 def place(app: App, inventory: Inventory, balancers: list[Host], errors: list[str]) -> None:

@@ -24,7 +24,7 @@ ONE_APP: list[tuple[str, object, str]] = [
     ("key of the playbook", entry(name="shop"), "apps.shop.name: no such key"),
     ("no callable", entry(callable=...), "apps.shop.callable: is missing; it says: What the"),
     ("no source", entry(source=...), "apps.shop.source"),
-    ("no path", entry(source={}), "apps.shop.source.path: is missing; it says: A folder"),
+    ("no path", entry(source={}), "apps.shop.source: names neither path, a folder, nor git"),
     (
         "unknown server",
         entry(server="gunicon"),
@@ -38,7 +38,7 @@ ONE_APP: list[tuple[str, object, str]] = [
     ("text as number", entry(port="two"), "apps.shop.port: 'two' is not a whole number"),
     ("boolean as number", entry(workers=True), "apps.shop.workers: True is not a whole number"),
     ("text as list", entry(domains="a.b, c.d"), "apps.shop.domains: 'a.b, c.d' is not a list"),
-    ("text as folder", entry(source="app"), "with the keys path, packages"),
+    ("text as folder", entry(source="app"), "with the keys path, git, version, packages"),
     ("element", entry(domains=[5]), "apps.shop.domains[0]: 5 is not text; put it in quotes"),
     (
         "WSGI on uvicorn",
@@ -65,6 +65,26 @@ ONE_APP: list[tuple[str, object, str]] = [
         "apps.shop.protocol: 'wsgi' is not spoken by uvicorn, which speaks ASGI; use server: "
         "granian, gunicorn, gunicorn-gevent, gunicorn-sync, hypercorn or uwsgi, "
         "or name the ASGI callable",
+    ),
+    (
+        "version of a folder",
+        entry(source={"path": "app", "version": "v1"}),
+        "apps.shop.source.version: a folder has none; name a repository with git",
+    ),
+    (
+        "repository that is no folder",
+        entry(source={"git": "../nowhere"}),
+        "apps.shop.source.git: there is no folder ",
+    ),
+    (
+        "option as a version",
+        entry(source={"git": "https://git.example/shop", "version": "--upload-pack=x"}),
+        "apps.shop.source.version: '--upload-pack=x' is no tag, branch or commit",
+    ),
+    (
+        "folder that leaves the repository",
+        entry(source={"git": "git@git.example:shop.git", "path": "../x"}),
+        "apps.shop.source.path: '../x' leaves the repository",
     ),
     ("directive of no name", entry(unit={"memory": 1}), "apps.shop.unit.memory: not the name of a"),
     ("directive of ours", entry(unit={"User": "root"}), "apps.shop.unit.User: not to be set, each"),

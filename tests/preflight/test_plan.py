@@ -226,3 +226,13 @@ def test_a_server_without_a_socket_on_one_host_is_told_of(
     found = cautions(fleet, catalogue)
     assert len(found) == told
     assert all("apps.shop.server: hypercorn" in line and "gunicorn" in line for line in found)
+
+
+def test_a_repository_is_fetched_later(planned: Planner, source: Path) -> None:
+    remote = {"git": "https://git.example/shop.git", "version": "1.5", "path": "backend"}
+    assert only(planned({"shop": entry(source=remote)}))["source"] == {
+        **remote,
+        "packages": [],
+    }
+    here = only(planned({"shop": entry(source={"git": "app"})}))["source"]
+    assert here == {"git": str(source / "app"), "packages": []}
