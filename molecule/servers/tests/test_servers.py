@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -163,7 +164,7 @@ def test_what_fails_for_good_stops_and_is_shown(lab: Lab, app: str) -> None:
             time.sleep(0.5)
         assert host.run(state).stdout.strip() == "failed"
         status = lab.playbook("playbooks/status.yml")
-        assert f"{app}.service" in status.stdout or "failed" in status.stdout
+        assert re.search(rf"^ *{app} +app1 .* failed \(", status.stdout, re.M), status.stdout
         assert lab.request(site(app), "/whoami").json()["host"] == "app2"
     finally:
         host.run(f"mv /srv/{app}/current/away.py /srv/{app}/current/served.py")
