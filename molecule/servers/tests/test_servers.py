@@ -19,7 +19,8 @@ from conftest import HTTP_PORT, INVENTORY, ROOT, Lab, exposure
 APPS = yaml.safe_load((INVENTORY / "group_vars/all/apps.yml").read_text())["apps"]
 ASGI = {name for name, app in APPS.items() if "asgi" in app["callable"]}
 HOSTS = ("app1", "app2")
-SERVES = {"gthread": "gunicorn", "sync": "gunicorn", "gevent": "gunicorn", "asgi": "gunicorn",
+SERVES = {"gthread": "gunicorn", "sync-workers": "gunicorn", "gevent": "gunicorn",
+          "asgi": "gunicorn",
           "uvicorn-worker": "gunicorn", "granian-wsgi": "granian",
           "hypercorn-wsgi": "hypercorn"}  # fmt: skip
 RATE = 30
@@ -40,7 +41,7 @@ def traffic(lab: Lab, mark: str) -> Iterator[None]:
     with ExitStack() as stack:
         for app in APPS:
             # One request at a time for each worker: two that are slow keep both from all else.
-            without = {"slow"} if app == "sync" else set()
+            without = {"slow"} if app == "sync-workers" else set()
             without |= set() if app in ASGI else {"websocket", "events"}
             running[app] = stack.enter_context(lab.traffic(site(app), rate=RATE, without=without))
             running[app].mark(mark)

@@ -5,7 +5,8 @@ import os
 import sys
 
 
-def whole_number(name: str, default: int, minimum: int) -> int:
+# hypercorn takes every name for a setting, but for those that begin with two underscores.
+def __whole_number(name: str, default: int, minimum: int) -> int:
     """The number in the environment variable `name`; ends the process where it is none."""
     value = os.environ.get(name, "").strip() or str(default)
     app = os.environ.get("APP_NAME", "<app>")
@@ -17,10 +18,10 @@ def whole_number(name: str, default: int, minimum: int) -> int:
     return int(value)
 
 
-workers = whole_number("HYPERCORN_WORKERS", 2, minimum=1)
-graceful_timeout = whole_number("HYPERCORN_GRACEFUL_TIMEOUT", 30, minimum=1)
+workers = __whole_number("HYPERCORN_WORKERS", 2, minimum=1)
+graceful_timeout = __whole_number("HYPERCORN_GRACEFUL_TIMEOUT", 30, minimum=1)
 if os.environ.get("HYPERCORN_MAX_REQUESTS", "").strip():
-    max_requests = whole_number("HYPERCORN_MAX_REQUESTS", 0, minimum=1)
+    max_requests = __whole_number("HYPERCORN_MAX_REQUESTS", 0, minimum=1)
     # Workers that began together do not end together.
     max_requests_jitter = max_requests // 10
 worker_class = os.environ.get("HYPERCORN_WORKER_CLASS", "").strip() or "uvloop"
