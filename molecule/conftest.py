@@ -101,10 +101,11 @@ class Lab:
         balancers: tuple[str, ...] = ("lb1",),
         rate: float = 300,
         without: Iterable[str] = (),
+        lasting: int = 3,
     ) -> Traffic:
         """Return traffic to `site` through the balancers, to be used as a context."""
         addresses = (f"{self.addresses[balancer]}:{HTTP_PORT}" for balancer in balancers)
-        return Traffic(site, *addresses, rate=rate, without=without)
+        return Traffic(site, *addresses, rate=rate, without=without, lasting=lasting)
 
     def playbook(
         self, *arguments: str, inventories: tuple[Path, ...] = (INVENTORY,)

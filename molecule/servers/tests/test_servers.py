@@ -22,8 +22,8 @@ SERVES = {"gthread": "gunicorn", "sync-workers": "gunicorn", "gevent": "gunicorn
           "asgi": "gunicorn",
           "uvicorn-worker": "gunicorn", "granian-wsgi": "granian",
           "hypercorn-wsgi": "hypercorn"}  # fmt: skip
-RATE = 30
-"""Requests a second to each app: 360 in all."""
+RATE = 25
+"""Requests a second to each app: 300 in all."""
 SLOW_CLIENTS = 100
 
 every_app = pytest.mark.parametrize("app", APPS)
@@ -42,7 +42,8 @@ def traffic(lab: Lab, mark: str) -> Iterator[None]:
             # One request at a time for each worker: two that are slow keep both from all else.
             without = {"slow"} if app == "sync-workers" else set()
             without |= set() if app in ASGI else {"websocket", "events"}
-            running[app] = stack.enter_context(lab.traffic(site(app), rate=RATE, without=without))
+            clients = lab.traffic(site(app), rate=RATE, without=without, lasting=1)
+            running[app] = stack.enter_context(clients)
             running[app].mark(mark)
         yield
     reports = {app: each.report() for app, each in running.items()}
