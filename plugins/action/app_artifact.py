@@ -41,6 +41,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "source": {"type": "str", "default": ""},
                 "git": {"type": "str", "default": ""},
                 "version": {"type": "str", "default": ""},
+                "working_dir": {"type": "str", "default": "."},
                 "packages": {"type": "list", "elements": "path", "default": []},
                 "lock": {"type": "path", "required": True},
                 "cache": {"type": "path"},
@@ -53,6 +54,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 folder_of(given, cache),
                 Path(given["lock"]),
                 tuple(Path(folder) for folder in given["packages"]),
+                whole=bool(given["git"]),
             )
             if self._task.check_mode:
                 made = artifact.identify(source)
@@ -77,9 +79,15 @@ def folder_of(given: dict[str, Any], cache: Path) -> Path:
     found = repository.Repository(given["git"], given["version"], key)
     tree, commit = repository.lay_out(found, cache)
     folder: Path = tree / given["source"]
-    if not folder.is_dir():
+    if not folder.is_dir() or not folder.resolve().is_relative_to(tree.resolve()):
         raise DeployError(
             f"{key}.path: there is no folder '{given['source']}' in commit {commit[:12]} of "
             f"{repository.redacted(given['git'])}; name one that is"
+        )
+    inside = folder / given["working_dir"]
+    if not inside.is_dir() or not inside.resolve().is_relative_to(folder.resolve()):
+        raise DeployError(
+            f"apps.{given['name']}.working_dir: there is no folder '{given['working_dir']}' in "
+            f"commit {commit[:12]} of {repository.redacted(given['git'])}; name one that is"
         )
     return folder

@@ -41,16 +41,15 @@ def server_per_processor(server: Mapping[str, Any], spec: Mapping[str, Any]) -> 
 
 def systemd_word(word: object) -> str:
     """One word of a command line in a unit, as systemd.service(5) quotes it."""
-    text = systemd_value(word).replace("$", "$$")
+    text = systemd_value(word).replace("%", "%%").replace("$", "$$")
     if PLAIN.match(text):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def systemd_value(value: object) -> str:
-    """A value of a unit's directive: booleans as systemd has them, and no specifiers."""
-    text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-    return text.replace("%", "%%")
+    """A value of a unit's directive, in systemd's own syntax, and booleans as it has them."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 class FilterModule:

@@ -19,6 +19,7 @@ class Setting:
     minimum: int
     also: str | None = None
     """Another environment name for it, of which `env` wins."""
+    maximum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ def _server(path: Path) -> Server:
             default if isinstance(default := s.get("default"), int) else None,
             s["minimum"],
             s.get("also"),
+            s.get("maximum"),
         )
         for key, s in data["settings"].items()
     }

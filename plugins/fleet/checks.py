@@ -76,6 +76,9 @@ def check_entry(app: App, catalogue: Catalogue, errors: list[str]) -> None:
         _check_health(app, errors)
     if "unit" not in app.bad:
         _check_unit(app, errors)
+    for word in spec["server_args"] if "server_args" not in app.bad else ():
+        if not _fits(word):
+            errors.append(f"{app.at('server_args')}: {word!r} is no text on one line; mend it")
     spec["default_site"] = bool(wanted) if wanted is not None else not spec["domains"]
 
 
@@ -117,6 +120,11 @@ def _domain(app: App, name: str, errors: list[str]) -> str:
     return short
 
 
+def _fits(text: str) -> bool:
+    """Whether it is one line to systemd, and stays one."""
+    return text.isprintable() and not text.endswith("\\")
+
+
 def _check_unit(app: App, errors: list[str]) -> None:
     for name, value in app.spec["unit"].items():
         at = f"{app.at('unit')}.{name}"
@@ -127,7 +135,7 @@ def _check_unit(app: App, errors: list[str]) -> None:
             )
         elif name in OURS:
             errors.append(f"{at}: not to be set, {OURS[name]}")
-        elif not values or any(isinstance(v, dict | list) or "\n" in str(v) for v in values):
+        elif not values or any(isinstance(v, dict | list) or not _fits(str(v)) for v in values):
             errors.append(f"{at}: {value!r} is no text on one line; use one, or a list of them")
 
 
@@ -152,6 +160,10 @@ def check_source(app: App, root: Path, errors: list[str]) -> None:
         return
     if "version" in source and "git" not in source:
         errors.append(f"{at}.version: a folder has none; name a repository with git")
+    below = Path(app.spec["working_dir"]) if "working_dir" not in app.bad else Path()
+    if below.is_absolute() or ".." in below.parts or not str(below).isprintable():
+        errors.append(f"{app.at('working_dir')}: '{below}' leaves the source; name a folder in it")
+        return
     packages = [(root / Path(p).expanduser()).absolute() for p in source["packages"]]
     source["packages"] = [str(p) for p in packages]
     if "git" in source:
@@ -168,9 +180,8 @@ def check_source(app: App, root: Path, errors: list[str]) -> None:
         and "callable" not in app.bad
         and "callable" in app.spec
     ):
-        below = app.spec["working_dir"]
         inside = folder / below
-        if Path(below).is_absolute() or ".." in Path(below).parts or not inside.is_dir():
+        if not inside.is_dir():
             errors.append(
                 f"{app.at('working_dir')}: '{below}' is no folder in {folder}; name one in it"
             )

@@ -125,6 +125,8 @@ def _check_settings(
         value = app.spec.get(key)
         if value is not None and key not in app.bad and value < setting.minimum:
             errors.append(f"{app.at(key)}: {value} is below {setting.minimum}, the least there is")
+        elif value is not None and key not in app.bad and value > (setting.maximum or value):
+            errors.append(f"{app.at(key)}: {value} is above {setting.maximum}, the most there is")
     for name in sorted(set(app.spec["env"]) & set(server.fixed)):
         errors.append(f"{app.at('env')}.{name}: not to be set, {server.fixed[name]}")
     for word in app.spec["server_args"] if "server_args" not in app.bad else ():

@@ -16,11 +16,12 @@ def call_problem(target: str) -> str:
     match = CALLABLE.match(target)
     if not match or not match["call"]:
         return ""
+    expression = target.partition(":")[2]
     try:
-        call = ast.parse(target.partition(":")[2], mode="eval").body
-    except SyntaxError as problem:
-        return f"its arguments are no Python ({problem.msg})"
-    if not isinstance(call, ast.Call) or isinstance(call.func, ast.Call):
+        call = ast.parse(expression, mode="eval").body
+    except (SyntaxError, ValueError) as problem:
+        return f"its arguments are no Python ({problem})"
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) != expression.partition("(")[0]:
         return "it is called more than once"
     given = [*call.args, *(word.value for word in call.keywords if word.arg)]
     if len(given) < len(call.args) + len(call.keywords):
@@ -28,7 +29,7 @@ def call_problem(target: str) -> str:
     for argument in given:
         try:
             ast.literal_eval(argument)
-        except ValueError:
+        except (TypeError, ValueError):
             return f"'{ast.unparse(argument)}' is no literal"
     return ""
 

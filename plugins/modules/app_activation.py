@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -257,6 +258,8 @@ def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
     if not module.check_mode:
         made += release.ensure_access(app)
         made += activation.remove_unfinished(app)
+    if "APP_CALLABLE" in env:
+        check_local(app)
     if activation.ensure_local(app, module.check_mode):
         made.append(str(app.settings / "env.local"))
     before = activation.current(app)
@@ -288,6 +291,17 @@ def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
         "uncommitted": uncommitted,
         "settled": settled,
     }
+
+
+def check_local(app: App) -> None:
+    """Refuse a local setting that would keep the app's server from finding what it starts."""
+    path = app.settings / "env.local"
+    text = path.read_text("utf-8", "replace") if path.is_file() else ""
+    if re.search(r"^\s*PYTHONPATH=", text, re.MULTILINE):
+        raise DeployError(
+            f"apps.{app.name}: {path} sets PYTHONPATH, through which this server finds the app; "
+            "take it out there, and set it as env.PYTHONPATH in the inventory, which is added to"
+        )
 
 
 def choose(module: AnsibleModule, app: App) -> dict[str, Any]:

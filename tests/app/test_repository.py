@@ -1,10 +1,11 @@
 """A source out of a git repository, fetched by git itself."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from fuego_deploy import repository
+from fuego_deploy import repository, source
 from fuego_deploy.layout import DeployError
 from fuego_deploy.repository import Repository, lay_out
 
@@ -110,3 +111,41 @@ def test_a_password_is_not_told() -> None:
 def test_an_address_runs_nothing(address: str, cache: Path) -> None:
     with pytest.raises(DeployError, match="cannot be fetched"):
         lay_out(Repository(address, "", "apps.shop.source"), cache)
+
+
+def test_all_that_is_committed_is_laid_out(shop: Path, cache: Path) -> None:
+    for name in (".env", "node_modules/x.js", "kept/page.html"):
+        (shop / name).parent.mkdir(exist_ok=True)
+        (shop / name).write_text("x")
+    (shop / ".gitattributes").write_text("kept export-ignore\n")
+    commit(shop, "one")
+    folder, _ = lay_out(Repository(str(shop), "", "apps.shop.source"), cache)
+    listing = source.list_source(folder, "apps.shop.source", whole=True)
+    names = {os.fsdecode(entry.path) for entry in listing.entries}
+    assert names == {".env", ".gitattributes", "kept/page.html", "main.py", "node_modules/x.js"}
+
+
+def test_two_controllers_make_the_same_of_a_commit(shop: Path, tmp_path: Path) -> None:
+    commit(shop, "one")
+    at = Repository(str(shop), "", "apps.shop.source")
+    one, other = (lay_out(at, tmp_path / name)[0] / "main.py" for name in ("a", "b"))
+    assert one.stat().st_mtime == other.stat().st_mtime == int(git(shop, "log", "--format=%ct"))
+
+
+def test_a_head_that_leads_nowhere_matters_where_no_version_is_named(
+    shop: Path, cache: Path
+) -> None:
+    commit(shop, "one")
+    git(shop, "symbolic-ref", "HEAD", "refs/heads/nowhere")
+    assert content(shop, cache, "trunk") == "one"
+    with pytest.raises(DeployError, match="cannot be fetched"):
+        content(shop, cache)
+
+
+def test_a_branch_that_is_gone_there_is_gone_here(shop: Path, cache: Path) -> None:
+    commit(shop, "one")
+    git(shop, "branch", "old")
+    assert content(shop, cache, "old") == "one"
+    git(shop, "branch", "--delete", "old")
+    with pytest.raises(DeployError, match="'old' is no tag, branch or commit"):
+        content(shop, cache, "old")

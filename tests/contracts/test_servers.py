@@ -44,7 +44,7 @@ def test_file_has_the_keys_of_a_server(path: Path) -> None:
 def test_settings_are_keys_of_the_entry(path: Path) -> None:
     for key, setting in read_server(path)["settings"].items():
         assert ENTRY[key]["type"] == "int"
-        assert set(setting) - {"default", "also", "jitter"} == {"env", "minimum"}
+        assert set(setting) - {"default", "also", "jitter", "maximum"} == {"env", "minimum"}
         default = setting.get("default", setting["minimum"])
         assert default == "processors" or default >= setting["minimum"]
 

@@ -73,7 +73,7 @@ def test_a_word_is_one_to_systemd(word: str, quoted: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "written"), [(True, "yes"), (False, "no"), (5, "5"), ("%", "%%")]
+    ("value", "written"), [(True, "yes"), (False, "no"), (5, "5"), ("150%", "150%")]
 )
 def test_a_value_is_what_systemd_reads(value: object, written: str) -> None:
     assert systemd_value(value) == written

@@ -117,6 +117,7 @@ def test_what_a_client_claims_is_dropped(front: Tree) -> None:
         f"{name}": "forged"
         for name in (
             "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port",
+            "Daphne-Root-Path",
             "X-Forwarded-Ssl", "X-Forwarded-Protocol", "X-Forwarded-Prefix", "X-Forwarded-Server",
             "X-Real-IP", "X-Request-ID", "X-Load-Balancer", "Forwarded", "Proxy",
         )

@@ -94,6 +94,36 @@ ONE_APP: list[tuple[str, object, str]] = [
         "apps.shop.unit.MemoryMax: '1G\\nUser=root' is no text on one line",
     ),
     (
+        "directive that goes on",
+        entry(unit={"MemoryMax": "1G\rUser=root"}),
+        "apps.shop.unit.MemoryMax: '1G\\rUser=root' is no text on one line",
+    ),
+    (
+        "argument on two lines",
+        entry(server_args=["--a\n"]),
+        "apps.shop.server_args: '--a\\n' is no text on one line",
+    ),
+    (
+        "working folder of a repository",
+        entry(source={"git": "https://git.example/shop"}, working_dir="/etc"),
+        "apps.shop.working_dir: '/etc' leaves the source",
+    ),
+    (
+        "what a factory makes called",
+        entry(callable="main:make().build()"),
+        "apps.shop.callable: 'main:make().build()': it is called more than once",
+    ),
+    (
+        "factory with a list as a key",
+        entry(callable="main:make({[]: 1})"),
+        "apps.shop.callable: 'main:make({[]: 1})': '{[]: 1}' is no literal",
+    ),
+    (
+        "patience beyond that of a run",
+        entry(graceful_timeout=1000),
+        "apps.shop.graceful_timeout: 1000 is above 240, the most there is",
+    ),
+    (
         "port as an argument",
         entry(server_args=["--bind=0.0.0.0:80"]),
         "apps.shop.server_args: --bind: where it listens follows the keys port and bind; take it",
@@ -116,7 +146,7 @@ ONE_APP: list[tuple[str, object, str]] = [
     (
         "folder that is not in the source",
         entry(working_dir="../empty"),
-        "apps.shop.working_dir: '../empty' is no folder in ",
+        "apps.shop.working_dir: '../empty' leaves the source; name a folder in it",
     ),
     ("no attribute", entry(callable="main"), "apps.shop.callable: 'main' is not module:attribute"),
     ("a file", entry(callable="main.py:app "), "is not module:attribute; write it as"),

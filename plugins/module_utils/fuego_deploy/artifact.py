@@ -32,6 +32,8 @@ class Source:
     folder: Path
     lock: Path
     packages: tuple[Path, ...] = ()
+    whole: bool = False
+    """The folder holds nothing but what belongs to the app, such as a commit laid out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def lock(folder: Path) -> Iterator[None]:
 
 def _listings(source: Source) -> tuple[list[Listing], tuple[str, ...]]:
     key = f"apps.{source.app}.source"
-    lists = [list_source(source.folder, f"{key}.path")]
+    lists = [list_source(source.folder, f"{key}.path", source.whole)]
     lists += [list_source(folder, f"{key}.packages") for folder in source.packages]
     warnings = [warning for listing in lists for warning in listing.warnings]
     own = source.folder / "requirements.txt"

@@ -1,12 +1,10 @@
 """A git repository as an app's source: fetched on the controller, and one commit of it laid out."""
 
 import hashlib
-import io
 import os
 import re
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +58,12 @@ def _lay_out(repository: Repository, home: Path) -> tuple[Path, str]:
 
 
 def _fetch(repository: Repository, mirror: Path) -> None:
-    """All branches and tags as they are there now, and what HEAD is."""
-    _git(repository, "-C", str(mirror), "fetch", "--quiet", "--force", "--prune", "--prune-tags",
-         "--no-write-fetch-head", "--", repository.address, "+refs/heads/*:refs/heads/*",
-         "+refs/tags/*:refs/tags/*", "+HEAD:refs/there/HEAD")  # fmt: skip
+    """All branches and tags as they are there now; where no version is named, what HEAD is."""
+    head = [] if repository.version else ["+HEAD:refs/there/HEAD"]
+    _git(repository, "-C", str(mirror), "fetch", "--quiet", "--force", "--prune",
+         "--no-write-fetch-head",
+         "--", repository.address, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
+         *head)  # fmt: skip
 
 
 def _resolve(repository: Repository, mirror: Path) -> str:
@@ -87,18 +87,22 @@ def _has(mirror: Path, commit: str) -> bool:
 
 
 def _extract(repository: Repository, mirror: Path, commit: str, folder: Path) -> None:
-    archive = _git(repository, "-C", str(mirror), "archive", "--format=tar", commit)
+    """Have git itself write the files, which follows no symlink of the repository's."""
     with tempfile.TemporaryDirectory(prefix=".making-", dir=folder.parent.parent) as scratch:
-        tree = Path(scratch) / "tree"
+        tree, index = Path(scratch) / "tree", {"GIT_INDEX_FILE": f"{scratch}/index"}
         tree.mkdir()
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            # A symlink that leaves the source is refused, by name, where the source is listed.
-            tar.extractall(tree, filter="fully_trusted")
+        _git(repository, "-C", str(mirror), "read-tree", commit, **index)
+        _git(repository, "-C", str(mirror), "-c", "core.bare=false", f"--work-tree={tree}",
+             "checkout-index", "--all", "--quiet", **index)  # fmt: skip
         if (tree / ".gitmodules").exists():
             raise DeployError(
                 f"{repository.key}: {redacted(repository.address)} has submodules, which are not "
                 "fetched; deploy a checkout that has them, as source.path"
             )
+        # All of the commit's time, so that each controller makes the same of it.
+        seconds = int(_git(repository, "-C", str(mirror), "log", "-1", "--format=%ct", commit))
+        for path in tree.rglob("*"):
+            os.utime(path, (seconds, seconds), follow_symlinks=False)
         folder.parent.mkdir(exist_ok=True)
         os.replace(tree, folder)
 
@@ -108,9 +112,9 @@ def redacted(address: str) -> str:
     return re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", address)
 
 
-def _git(repository: Repository, *arguments: str) -> bytes:
+def _git(repository: Repository, *arguments: str, **environment: str) -> bytes:
     try:
-        done = _run(*arguments)
+        done = _run(*arguments, **environment)
     except FileNotFoundError as problem:
         raise DeployError(f"{repository.key}: there is no git on the controller") from problem
     except subprocess.TimeoutExpired as problem:
@@ -125,14 +129,14 @@ def _git(repository: Repository, *arguments: str) -> bytes:
     return done.stdout
 
 
-def _run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """git with the operator's own keys and helpers, and nobody to answer a question."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     kept = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_CONFIG_GLOBAL", "GIT_SSL_CAINFO")
     env |= {name: os.environ[name] for name in kept if name in os.environ}
     env |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": PROTOCOLS, "LC_ALL": "C.UTF-8"}
-    env.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
     return subprocess.run(
-        ["git", *arguments], capture_output=True, env=env, check=False,
+        ["git", *arguments], capture_output=True, env=env | environment, check=False,
         stdin=subprocess.DEVNULL, timeout=SECONDS,
+        start_new_session=True,  # without a terminal, on which ssh would ask
     )  # fmt: skip

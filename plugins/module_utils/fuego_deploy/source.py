@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,17 +35,17 @@ class Listing:
     warnings: tuple[str, ...] = ()
 
 
-def list_source(folder: Path, key: str) -> Listing:
+def list_source(folder: Path, key: str, whole: bool = False) -> Listing:
     """The files of a source, in the order of their names.
 
     `key` is the inventory's name for the folder, for messages. Inside a git work tree it is what
     git knows or would offer to add, so that .gitignore is honoured; elsewhere all but the usual
-    leavings.
+    leavings, and where the folder is the source as a `whole` all that is there.
     """
     warnings: list[str] = []
-    names = _git_names(folder, key, warnings)
+    names = set() if whole else _git_names(folder, key, warnings)
     if not names:
-        names = set(_walk(os.fsencode(folder)))
+        names = set(_walk(os.fsencode(folder), {".git"} if whole else LEFT_OUT))
     entries = [entry for name in sorted(names) if (entry := _entry(folder, name, key)) is not None]
     if not entries:
         raise DeployError(f"{key}: no file in {folder} belongs to the app")
@@ -82,16 +82,16 @@ def _git_names(folder: Path, key: str, warnings: list[str]) -> set[bytes]:
     return names
 
 
-def _walk(folder: bytes, above: bytes = b"") -> Iterator[bytes]:
+def _walk(folder: bytes, left_out: Set[str] = LEFT_OUT, above: bytes = b"") -> Iterator[bytes]:
     with os.scandir(folder) as found:
         for item in found:
             name = os.fsdecode(item.name)
-            if name in LEFT_OUT or name.endswith((".pyc", ".pyo")):
+            if name in left_out or name.endswith((".pyc", ".pyo")):
                 continue
             if not item.is_dir(follow_symlinks=False):
                 yield above + item.name
             elif not os.path.exists(os.path.join(item.path, b"pyvenv.cfg")):
-                yield from _walk(item.path, above + item.name + b"/")
+                yield from _walk(item.path, left_out, above + item.name + b"/")
 
 
 def _entry(folder: Path, name: bytes, key: str) -> Entry | None:

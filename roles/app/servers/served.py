@@ -9,7 +9,10 @@ in FORWARDED_ALLOW_IPS alone, `*` for all. Over the uwsgi protocol the client is
 import ast
 import functools
 import importlib
+import ipaddress
+import multiprocessing
 import os
+import signal
 import sys
 import urllib.parse
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -18,7 +21,16 @@ from typing import Any
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-TRUSTED = {name.strip() for name in os.environ.get("FORWARDED_ALLOW_IPS", "").split(",")}
+
+def address(text: str) -> object:
+    """The IP address, however it is written; any other text as it stands."""
+    try:
+        return ipaddress.ip_address(text.strip())
+    except ValueError:
+        return text.strip()
+
+
+TRUSTED = {address(name) for name in os.environ.get("FORWARDED_ALLOW_IPS", "").split(",")}
 
 
 def load(target: str) -> Any:
@@ -36,7 +48,7 @@ def load(target: str) -> Any:
 
 def told(peer: str, forwarded: Mapping[str, str]) -> tuple[str, str]:
     """The client's address and scheme, each empty where the peer says nothing or is no balancer."""
-    if "*" not in TRUSTED and peer not in TRUSTED:
+    if "*" not in TRUSTED and address(peer) not in TRUSTED:
         return "", ""
     return forwarded.get("for", "").rpartition(",")[2].strip(), forwarded.get("proto", "")
 
@@ -85,6 +97,11 @@ def wsgi_of(app: Wsgi) -> Wsgi:
 
     return wsgi
 
+
+if "hypercorn" in sys.modules and multiprocessing.parent_process() is not None:
+    # Its main process tells the workers to finish by an event of their own; and once the first has
+    # ended, by a signal that would cut off the requests of the others.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 wrap = {"asgi": asgi_of, "wsgi": wsgi_of}[os.environ["APP_PROTOCOL"]]
 app = wrap(load(os.environ["APP_CALLABLE"]))

@@ -99,3 +99,8 @@ def test_a_factory_is_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setenv("APP_CALLABLE", "shopfront:make('a, b', count=2)")
     monkeypatch.setenv("APP_PROTOCOL", "wsgi")
     assert runpy.run_path(str(PROGRAM))["app"]({}, None) == ("a, b", 2)
+
+
+def test_an_address_is_known_however_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = served(monkeypatch, "asgi", "FD00:0::1")
+    assert asgi(app, client=("fd00::1", 5))["scheme"] == "https"
