@@ -181,3 +181,13 @@ def test_the_scenario_has_every_server() -> None:
     files = (ROOT / "roles/app/servers").glob("*.yml")
     deployed = {app["server"] for app in APPS.values()}
     assert {file.stem for file in files} == deployed
+
+
+def test_a_uwsgi_port_answers_the_balancers_alone(lab: Lab) -> None:
+    """uWSGI loads what a request's variables name, so nobody else may send it one."""
+    listen = lab.host("app1").run("systemctl show --property=Listen --value uwsgi.socket").stdout
+    address, _, port = listen.split()[0].rpartition(":")
+    ask = f"timeout 3 bash -c '</dev/tcp/{address}/{port}'"
+    assert lab.host("app2").run(ask).rc != 0
+    assert lab.host("lb1").run(ask).rc == 0
+    assert lab.host("app1").run(ask).rc == 0, "the health gate asks from there"
