@@ -92,7 +92,7 @@ class Running:
         self._report.unlink(missing_ok=True)
         environment = dict(os.environ)
         if step.reports:
-            environment["PYTEST_ADDOPTS"] = f"--junitxml={self._report}"
+            environment["PYTEST_ADDOPTS"] = f"--junitxml={self._report} --durations=40"
         print(f"==> {step.name}", flush=True)
         self._started = time.monotonic()
         with self._log.open("w") as output:

@@ -11,7 +11,7 @@ import json
 import hello
 import pytest
 from conftest import Lab
-from hello import Fleet, audit, traffic
+from hello import BUSY, Fleet, audit, traffic
 
 HOSTS = ("app1", "app2", "app3")
 HEALTH = 'app.health("/healthz")'
@@ -48,7 +48,7 @@ def test_deploy_then_roll_back_then_deploy(lab: Lab, fleet: Fleet) -> None:
     before = releases(lab)
     fleet.version(2)
     requests = 0
-    with traffic(lab, "deploy version 2") as reports:
+    with traffic(lab, "deploy version 2", rate=BUSY) as reports:
         run = fleet.run("deploy.yml")
     assert run.returncode == 0, run.stdout
     requests += sum(report.requests for report in reports.values())
@@ -56,7 +56,7 @@ def test_deploy_then_roll_back_then_deploy(lab: Lab, fleet: Fleet) -> None:
     assert after["hello"].isdisjoint(before["hello"])
     assert_whole(lab, after)
 
-    with traffic(lab, "roll back hello") as reports:
+    with traffic(lab, "roll back hello", rate=BUSY) as reports:
         run = fleet.run("rollback.yml", app="hello")
     assert run.returncode == 0, run.stdout
     requests += sum(report.requests for report in reports.values())
@@ -67,7 +67,7 @@ def test_deploy_then_roll_back_then_deploy(lab: Lab, fleet: Fleet) -> None:
     assert "changed=0" in again.stdout
     assert_whole(lab, {**after, "hello": before["hello"]})
 
-    with traffic(lab, "deploy version 2 again") as reports:
+    with traffic(lab, "deploy version 2 again", rate=BUSY) as reports:
         run = fleet.run("deploy.yml", app="hello")
     assert run.returncode == 0, run.stdout
     requests += sum(report.requests for report in reports.values())

@@ -13,7 +13,17 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from conftest import Lab
-from hello import SITES, Fleet, Recording, assert_whole, out_of_pools, recorded, releases, traffic
+from hello import (
+    BUSY,
+    SITES,
+    Fleet,
+    Recording,
+    assert_whole,
+    out_of_pools,
+    recorded,
+    releases,
+    traffic,
+)
 from losses import explain
 from traffic.report import Failure
 
@@ -86,7 +96,7 @@ def wait_until_serving(lab: Lab, host: str, seconds: float = 30) -> None:
 
 
 def test_a_worker_is_killed(lab: Lab) -> None:
-    with recorded(lab, "steady") as recording:
+    with recorded(lab, "steady", rate=BUSY) as recording:
         time.sleep(1)
         with recording.fault("worker killed"):
             inside(lab, "app1", "sh", "-c", KILL_A_WORKER)
@@ -96,7 +106,7 @@ def test_a_worker_is_killed(lab: Lab) -> None:
 
 def test_a_main_process_is_killed(lab: Lab) -> None:
     """systemd starts the service again; new requests wait on its socket meanwhile."""
-    with recorded(lab, "steady") as recording:
+    with recorded(lab, "steady", rate=BUSY) as recording:
         time.sleep(1)
         with recording.fault("service killed"):
             inside(lab, "app2", *KILL_MAIN, *SITES)
@@ -108,7 +118,7 @@ def test_a_main_process_is_killed(lab: Lab) -> None:
 
 def test_a_host_is_killed_and_comes_back(lab: Lab) -> None:
     """Behaviours 14 and 28: without a hand."""
-    with recorded(lab, "steady") as recording:
+    with recorded(lab, "steady", rate=BUSY) as recording:
         time.sleep(1)
         with recording.fault("host killed"):
             lab.podman("kill", lab.container("app3"))
@@ -122,7 +132,7 @@ def test_a_host_is_killed_and_comes_back(lab: Lab) -> None:
 
 def test_a_host_reboots(lab: Lab) -> None:
     """Behaviour 28."""
-    with recorded(lab, "steady") as recording:
+    with recorded(lab, "steady", rate=BUSY) as recording:
         time.sleep(1)
         with recording.fault("host reboots"):
             lab.restart("app1")
@@ -183,7 +193,7 @@ def test_a_host_is_cut_off(lab: Lab) -> None:
     """Without a word: the balancers notice that it acknowledges nothing, and ask others."""
     balancers = ", ".join(address(lab, balancer) for balancer in BALANCERS)
     began = time.time()
-    with recorded(lab, "steady") as recording:
+    with recorded(lab, "steady", rate=BUSY) as recording:
         time.sleep(1)
         with ExitStack() as stack:
             with recording.fault("host cut off"):
