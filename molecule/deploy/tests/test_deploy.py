@@ -56,7 +56,7 @@ def test_deploy_then_roll_back_then_deploy(lab: Lab, fleet: Fleet) -> None:
     assert after["hello"].isdisjoint(before["hello"])
     assert_whole(lab, after)
 
-    with traffic(lab, "roll back hello", rate=BUSY) as reports:
+    with traffic(lab, "roll back hello") as reports:
         run = fleet.run("rollback.yml", app="hello")
     assert run.returncode == 0, run.stdout
     requests += sum(report.requests for report in reports.values())
@@ -67,7 +67,7 @@ def test_deploy_then_roll_back_then_deploy(lab: Lab, fleet: Fleet) -> None:
     assert "changed=0" in again.stdout
     assert_whole(lab, {**after, "hello": before["hello"]})
 
-    with traffic(lab, "deploy version 2 again", rate=BUSY) as reports:
+    with traffic(lab, "deploy version 2 again") as reports:
         run = fleet.run("deploy.yml", app="hello")
     assert run.returncode == 0, run.stdout
     requests += sum(report.requests for report in reports.values())
