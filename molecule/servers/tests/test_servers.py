@@ -166,7 +166,7 @@ def test_what_fails_for_good_stops_and_is_shown(lab: Lab, app: str) -> None:
     host.run(f"mv /srv/{app}/current/served.py /srv/{app}/current/away.py")
     try:
         host.run(f"systemctl restart {app}.service")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         state = f"systemctl show --property=ActiveState --value {app}.service"
         while host.run(state).stdout.strip() != "failed" and time.monotonic() < deadline:
             time.sleep(0.5)
