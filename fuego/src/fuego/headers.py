@@ -8,7 +8,7 @@ from .multidict import MultiDict
 Pair = tuple[str, str]
 HeaderInput = Mapping[str, str] | Iterable[Pair]
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
@@ -38,7 +38,7 @@ class Headers(MultiDict):
 
 def checked(name: str, value: str) -> Pair:
     """A field as it is sent. Refuses what would let a value end its field and begin another."""
-    if not _NAME.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is not a header name")
     if not _VALUE.fullmatch(value):
         raise ValueError(f"header {name}: {value!r} has a character that HTTP does not allow")

@@ -6,7 +6,7 @@ from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import cookies
-from .headers import HeaderInput, Pair, ResponseHeaders, checked
+from .headers import TOKEN, HeaderInput, Pair, ResponseHeaders, checked
 
 if TYPE_CHECKING:
     from .request import Request
@@ -86,26 +86,37 @@ class Response:
         same_site: cookies.SameSite | None = "lax",
         partitioned: bool = False,
     ) -> None:
-        """`max_age` is in seconds, `expires` in seconds since the epoch.
+        """`max_age` is in seconds, `expires` in seconds since the epoch. Raises ValueError for
+        what a browser would misread.
 
         >>> response = Response()
         >>> response.set_cookie("seen", "1", max_age=60)
         >>> response.headers["set-cookie"]
         'seen=1; Max-Age=60; Path=/; HttpOnly; SameSite=Lax'
         """
-        field = cookies.build(
-            name,
-            value,
-            max_age=max_age,
-            expires=expires,
-            path=path,
-            domain=domain,
-            secure=secure,
-            http_only=http_only,
-            same_site=same_site,
-            partitioned=partitioned,
-        )
-        self._pairs.append(("set-cookie", field))
+        if not TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is not a name for a cookie")
+        if not cookies.VALUE.fullmatch(value):
+            raise ValueError(f"cookie {name}: {value!r} needs encoding, such as urllib.parse.quote")
+        if same_site == "none" and not secure:
+            raise ValueError(f"cookie {name}: browsers take same_site='none' only with secure=True")
+        parts = [f"{name}={value}"]
+        if max_age is not None:
+            parts.append(f"Max-Age={max_age}")
+        if expires is not None:
+            from email.utils import formatdate
+
+            parts.append(f"Expires={formatdate(expires, usegmt=True)}")
+        for key, text in (("Path", path), ("Domain", domain)):
+            if text is not None:
+                if not cookies.ATTRIBUTE.fullmatch(text):
+                    raise ValueError(f"cookie {name}: {key} cannot be {text!r}")
+                parts.append(f"{key}={text}")
+        flags = {"Secure": secure, "HttpOnly": http_only, "Partitioned": partitioned}
+        parts += [flag for flag, wanted in flags.items() if wanted]
+        if same_site is not None:
+            parts.append(f"SameSite={same_site.title()}")
+        self._pairs.append(("set-cookie", "; ".join(parts)))
 
     def delete_cookie(
         self, name: str, *, path: str = "/", domain: str | None = None, secure: bool = False
