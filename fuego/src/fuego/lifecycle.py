@@ -1,5 +1,6 @@
 """From startup to shutdown: hooks, background tasks, readiness."""
 
+import atexit
 import logging
 import signal
 import threading
@@ -10,6 +11,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from .modes import IN_THREAD, ON_LOOP, Mode, drive
+from .response import JSONResponse
+from .routing import is_async
 
 if TYPE_CHECKING:
     from asyncio import Future, Task
@@ -24,17 +27,6 @@ Hook = Callable[[], Any]
 class Lifecycle:
     """ASGI servers tell of startup and shutdown. Under WSGI the first request and the end of the
     process stand for them."""
-
-    __slots__ = (
-        "_lock",
-        "_tasks",
-        "_waiting",
-        "ended",
-        "shutdown_hooks",
-        "started",
-        "startup_hooks",
-        "stopping",
-    )
 
     def __init__(self) -> None:
         self.startup_hooks: list[Hook] = []
@@ -84,16 +76,12 @@ class Lifecycle:
     def start_in_thread(self, again: bool = False) -> None:
         """Once, however many requests come first together; a failure is tried again. A request
         that comes after the end finds it ended, unless `again`."""
-        import atexit
-
         with self._lock:
             if not self.started and (again or not self.ended):
                 drive(self.start(IN_THREAD))
                 atexit.register(self.stop_in_thread)
 
     def stop_in_thread(self) -> None:
-        import atexit
-
         atexit.unregister(self.stop_in_thread)
         if self.started:
             drive(self.stop(IN_THREAD))
@@ -119,8 +107,6 @@ def _settle(future: "Future[None]") -> None:
 
 
 async def _run_tasks(request: "Request") -> None:
-    from .routing import is_async
-
     for function, args, kwargs in request.tasks or ():
         try:
             await ON_LOOP.call(function, is_async(function), *args, **kwargs)
@@ -130,8 +116,6 @@ async def _run_tasks(request: "Request") -> None:
 
 
 async def _call_all(mode: Mode, hooks: Iterable[Hook]) -> None:
-    from .routing import is_async
-
     for hook in hooks:
         await mode.call(hook, is_async(hook))
 
@@ -160,17 +144,13 @@ class _Listening:
         self.before(number, frame)
 
 
-Checks = Mapping[str, Callable[[], Any]]
-
-
-def health_handler(lifecycle: Lifecycle, checks: Checks) -> Callable[["Request"], Any]:
+def health_handler(lifecycle: Lifecycle, checks: Mapping[str, Hook]) -> Callable[["Request"], Any]:
     """A check passes unless it returns False or raises."""
-    from .response import JSONResponse
-    from .routing import is_async
+    uncached = {"Cache-Control": "no-store"}
 
     async def health(request: "Request") -> JSONResponse:
         if lifecycle.stopping:
-            return _report(503, {"status": "stopping"})
+            return JSONResponse({"status": "stopping"}, 503, uncached)
         results: dict[str, str] = {}
         for name, check in checks.items():
             try:
@@ -183,9 +163,6 @@ def health_handler(lifecycle: Lifecycle, checks: Checks) -> Callable[["Request"]
         report: dict[str, Any] = {"status": "failed" if failed else "ok"}
         if results:
             report["checks"] = results
-        return _report(503 if failed else 200, report)
-
-    def _report(status: int, report: dict[str, Any]) -> JSONResponse:
-        return JSONResponse(report, status, {"Cache-Control": "no-store"})
+        return JSONResponse(report, 503 if failed else 200, uncached)
 
     return health
