@@ -5,9 +5,9 @@ are awaited and sync ones go to a thread. In a thread (WSGI) sync functions are 
 ones go to a loop; there the coroutine never suspends, and `drive` runs it like a function.
 """
 
-import threading
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .loop import SHARED, run_on
 
@@ -21,23 +21,12 @@ Function = Callable[..., Any]
 THREADS = 40  # sync handlers that can wait at once in one process under ASGI
 
 
-class Mode(Protocol):
-    on_loop: bool
-    """Where async functions need no `call`; elsewhere sync ones do not."""
-
-    async def call(self, function: Function, is_async: bool, /, *args: Any, **kwargs: Any) -> Any:
-        """The function's result, or its exception."""
-
-    def inside(self, is_async: bool) -> "Mode":
-        """The mode in which a function that `call` called finds itself."""
-
-
 class OnLoop:
     """`nested`: a thread of the pool waits for us. Another one might never come free, so sync
     functions get threads of their own."""
 
     __slots__ = ("_nested",)
-    on_loop = True
+    on_loop = True  # where async functions need no `call`; elsewhere sync ones do not
 
     def __init__(self, nested: bool = False) -> None:
         self._nested = nested
@@ -49,7 +38,7 @@ class OnLoop:
             return await _in_new_thread(lambda: function(*args, **kwargs))
         return await in_pool(lambda: function(*args, **kwargs))
 
-    def inside(self, is_async: bool) -> Mode:
+    def inside(self, is_async: bool) -> "Mode":
         if is_async:
             return self
         import asyncio
@@ -72,9 +61,13 @@ class InThread:
             return run_on(self._loop or SHARED.loop(), function(*args, **kwargs))
         return function(*args, **kwargs)
 
-    def inside(self, is_async: bool) -> Mode:
+    def inside(self, is_async: bool) -> "Mode":
         return OnLoop(nested=self._pooled) if is_async else self
 
+
+Mode = OnLoop | InThread
+"""`call` gives the function's result, or its exception; `inside` is the mode in which a function
+that `call` called finds itself."""
 
 ON_LOOP = OnLoop()
 IN_THREAD = InThread()
@@ -91,37 +84,33 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("a coroutine without a loop tried to wait")
 
 
-_pool: "ThreadPoolExecutor | None" = None
+@cache
+def _shared_pool() -> "ThreadPoolExecutor":
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(THREADS, "fuego")
 
 
-async def in_pool(function: Callable[[], T]) -> T:
+async def in_pool(function: Callable[[], T], pool: "ThreadPoolExecutor | None" = None) -> T:
     """Calls a function in a thread, with the caller's context variables."""
-    global _pool
     import asyncio
     from contextvars import copy_context
 
-    if _pool is None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        _pool = ThreadPoolExecutor(THREADS, "fuego")
-    context = copy_context()
-    loop = asyncio.get_running_loop()
-    return _opened(await loop.run_in_executor(_pool, context.run, _boxed, function))
+    run, loop = copy_context().run, asyncio.get_running_loop()
+    result, error = await loop.run_in_executor(pool or _shared_pool(), run, _boxed, function)
+    if error is not None:
+        raise error  # a StopIteration as the RuntimeError that Python makes of it
+    return result  # type: ignore[return-value]
 
 
 async def _in_new_thread(function: Callable[[], T]) -> T:
-    import asyncio
-    from contextvars import copy_context
+    from concurrent.futures import ThreadPoolExecutor
 
-    loop, context = asyncio.get_running_loop(), copy_context()
-    future: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
-
-    def run() -> None:
-        outcome = context.run(_boxed, function)
-        loop.call_soon_threadsafe(future.set_result, outcome)
-
-    threading.Thread(target=run, daemon=True).start()
-    return _opened(await future)
+    own = ThreadPoolExecutor(1)
+    try:
+        return await in_pool(function, own)
+    finally:
+        own.shutdown(wait=False)
 
 
 def _boxed(function: Callable[[], T]) -> tuple[T | None, BaseException | None]:
@@ -130,12 +119,3 @@ def _boxed(function: Callable[[], T]) -> tuple[T | None, BaseException | None]:
         return function(), None
     except BaseException as error:
         return None, error
-
-
-def _opened(outcome: tuple[T | None, BaseException | None]) -> T:
-    result, error = outcome
-    if isinstance(error, StopIteration):
-        raise RuntimeError("the handler raised StopIteration") from error
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]
