@@ -1,7 +1,9 @@
 """Forms: fields, and files that go to disk past a limit."""
 
 import tempfile
-from typing import IO, TYPE_CHECKING, Any, cast
+from collections.abc import Iterable
+from functools import partial
+from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
 from .body import SPOOL, chunks_of
@@ -10,8 +12,6 @@ from .multidict import MultiDict
 
 if TYPE_CHECKING:
     import os
-
-    from multipart import MultipartSegment
 
     from .request import Request
 
@@ -31,6 +31,11 @@ class Upload:
 
     def __repr__(self) -> str:
         return f"<Upload {self.name}: {self.filename!r}, {self.size} bytes>"
+
+    def _fill(self, parts: Iterable[bytes]) -> None:
+        for part in parts:
+            self.size += self.file.write(part)
+        self.file.seek(0)
 
     def read(self) -> bytes:
         self.file.seek(0)
@@ -91,71 +96,37 @@ def _multipart(request: "Request") -> Form:
         raise MissingExtraError("a form with files", "forms") from None
     _, options = multipart.parse_options_header(request.headers["content-type"])
     boundary = options.get("boundary", "")
+    if not boundary.isascii() or not 0 < len(boundary) <= 70:
+        raise HTTPError(400, "the form has no boundary")
     fields: list[tuple[str, str]] = []
     files: list[Upload] = []
     try:
-        if not boundary.isascii() or not 0 < len(boundary) <= 70:
-            raise HTTPError(400, "the form has no boundary")
         with multipart.PushMultipartParser(boundary, max_segment_count=MAX_FIELDS) as parser:
-            reader = _Reader(fields, files)
-            for chunk in chunks_of(request.content):
-                for event in parser.parse(chunk):
-                    reader.take(event)
-    except multipart.MultipartError as error:
-        _close(files)
-        raise HTTPError(400, f"the form cannot be read: {error}") from None
-    except HTTPError:
-        _close(files)
+            chunks = chunks_of(request.content)
+            events = (event for chunk in chunks for event in parser.parse(chunk))
+            for segment in events:
+                parts = iter(partial(next, events), None)  # None ends the segment
+                if segment.filename is None:
+                    fields.append((segment.name, _text(segment.name, parts)))
+                else:
+                    kind = segment.content_type or "application/octet-stream"
+                    files.append(Upload(segment.name, segment.filename, kind))
+                    files[-1]._fill(parts)
+    except BaseException as error:
+        Form([], files).close()
+        if isinstance(error, multipart.MultipartError):
+            raise HTTPError(400, f"the form cannot be read: {error}") from None
         raise
     return Form(fields, files)
 
 
-class _Reader:
-    """Takes what the parser tells: a segment begins, some of its bytes, it ends."""
-
-    def __init__(self, fields: list[tuple[str, str]], files: list[Upload]) -> None:
-        self._fields = fields
-        self._files = files
-        self._segment: MultipartSegment
-        self._upload: Upload | None = None
-        self._value = bytearray()
-
-    def take(self, event: Any) -> None:
-        if event is None:
-            self._end()
-        elif isinstance(event, bytes | bytearray):
-            self._add(event)
-        else:
-            self._begin(event)
-
-    def _begin(self, segment: "MultipartSegment") -> None:
-        self._segment = segment
-        self._value.clear()
-        self._upload = None
-        if segment.filename is not None:
-            kind = segment.content_type or "application/octet-stream"
-            self._upload = Upload(segment.name, segment.filename, kind)
-            self._files.append(self._upload)
-
-    def _add(self, data: bytes | bytearray) -> None:
-        if self._upload is not None:
-            self._upload.file.write(data)
-            self._upload.size += len(data)
-            return
-        self._value += data
-        if len(self._value) > MAX_FIELD:
-            raise HTTPError(413, f"field {self._segment.name!r} is longer than {MAX_FIELD} bytes")
-
-    def _end(self) -> None:
-        if self._upload is not None:
-            self._upload.file.seek(0)
-            return
-        try:
-            self._fields.append((self._segment.name, self._value.decode()))
-        except UnicodeDecodeError:
-            raise HTTPError(400, f"field {self._segment.name!r} is not UTF-8") from None
-
-
-def _close(files: list[Upload]) -> None:
-    for upload in files:
-        upload.file.close()
+def _text(name: str, parts: Iterable[bytes]) -> str:
+    value = bytearray()
+    for part in parts:
+        value += part
+        if len(value) > MAX_FIELD:
+            raise HTTPError(413, f"field {name!r} is longer than {MAX_FIELD} bytes")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise HTTPError(400, f"field {name!r} is not UTF-8") from None
