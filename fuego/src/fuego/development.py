@@ -8,11 +8,11 @@ import sys
 import sysconfig
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from socketserver import ThreadingMixIn
-from types import FrameType
+from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any, Literal
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+from wsgiref import simple_server
 from wsgiref.util import is_hop_by_hop
 
 from .errors import MissingExtraError
@@ -27,15 +27,13 @@ POLL = 0.3  # seconds between two looks at the files
 Files = dict[Path, int]
 
 
-class Server(ThreadingMixIn, WSGIServer):
+class Server(ThreadingMixIn, simple_server.WSGIServer):
     daemon_threads = True
     request_queue_size = 128
 
     def server_bind(self) -> None:
         """As the parent does, without its reverse look-up of the host's name, which can hang."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
+        TCPServer.server_bind(self)
         self.server_name, self.server_port = self.socket.getsockname()[:2]
         self.setup_environ()
 
@@ -45,9 +43,8 @@ class ServerIPv6(Server):
 
 
 def make_server(app: WSGIApp, host: str, port: int) -> Server:
-    server = (ServerIPv6 if ":" in host else Server)((host, port), WSGIRequestHandler)
-    server.set_app(_end_to_end(app))
-    return server
+    kind = ServerIPv6 if ":" in host else Server
+    return simple_server.make_server(host, port, _end_to_end(app), kind)
 
 
 def _end_to_end(app: WSGIApp) -> WSGIApp:
@@ -75,10 +72,8 @@ def run(
     with make_server(app.wsgi, host, port) as server:
         shown = f"[{host}]" if ":" in host else host
         print(f"Fuego serves http://{shown}:{server.server_port}/ (Ctrl-C ends it)", flush=True)
-        try:
+        with suppress(KeyboardInterrupt):
             server.serve_forever()
-        except KeyboardInterrupt:
-            return
 
 
 def serve_asgi(app: "Fuego", host: str, port: int) -> None:
@@ -92,7 +87,7 @@ def serve_asgi(app: "Fuego", host: str, port: int) -> None:
 def supervise(command: list[str]) -> int:
     """Runs the command, again after each change. A child that fails is not the end: the next
     change, most likely its mend, starts it again."""
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         while True:
             files = watched()
@@ -129,16 +124,10 @@ def watched() -> Files:
             found.add(Path(file))
     files: Files = {}
     for path in found:
-        try:
+        with suppress(OSError):  # removed since, or never a file
             files[path] = path.stat().st_mtime_ns
-        except OSError:  # removed since, or never a file
-            continue
     return files
 
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
-
-
-def _end(signum: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)
