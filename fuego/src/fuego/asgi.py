@@ -1,15 +1,14 @@
 """The ASGI side (specification 3.0: http, websocket and lifespan)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from .body import Collector, Content, announced_length, too_large
 from .core import Core
 from .errors import ClientDisconnectedError
 from .headers import Pair
-from .loop import run_on
 from .modes import ON_LOOP
-from .request import BodyStream, Request
+from .request import Request
 from .response import HTMLResponse, JSONResponse, Response, TextResponse
 from .stream import StreamResponse
 
@@ -90,13 +89,9 @@ class ASGIRequest(Request):
         return False
 
     async def read(self, limit: int) -> Content:
-        collector = Collector()
-        try:
+        with Collector() as collector:
             async for chunk in self._chunks(limit):
                 collector.add(chunk)
-        except BaseException:
-            collector.discard()
-            raise
         return collector.content()
 
     async def _chunks(self, limit: int) -> AsyncIterator[bytes]:
@@ -113,28 +108,6 @@ class ASGIRequest(Request):
                 raise too_large(limit)
             if chunk:
                 yield chunk
-
-    def stream(self) -> BodyStream:
-        import asyncio
-
-        limit = self.core.max_body if self.limit is None else self.limit
-        return ASGIBodyStream(self._chunks(limit), self.loop or asyncio.get_running_loop())
-
-
-class ASGIBodyStream(BodyStream):
-    def __init__(self, chunks: AsyncIterator[bytes], loop: Any) -> None:
-        self._chunks = chunks
-        self._loop = loop
-
-    def __iter__(self) -> Iterator[bytes]:
-        while (chunk := run_on(self._loop, self._next())) is not None:
-            yield chunk
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._chunks
-
-    async def _next(self) -> bytes | None:
-        return await anext(self._chunks, None)
 
 
 def encoded(pairs: list[Pair]) -> list[tuple[bytes, bytes]]:

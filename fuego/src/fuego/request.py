@@ -5,14 +5,17 @@ import math
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import parse_qsl
 
 from . import cookies
 from .body import Content
 from .errors import HTTPError, MissingExtraError
-from .headers import Headers
+from .headers import Headers, Pair
+from .loop import SHARED, run_on
+from .modes import in_pool
 from .multidict import MultiDict
+from .stream import as_sync
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _MAX_QUERY_FIELDS = 1000
 
+Chunks = Iterator[bytes] | AsyncIterator[bytes]
 Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
@@ -53,27 +57,15 @@ class Request:
     _form_error: HTTPError | None = None
     _state: dict[str, Any] | None = None
 
-    def _read_headers(self) -> list[tuple[str, str]]:
-        raise NotImplementedError
-
-    def _peer(self) -> str | None:
-        """The address the server names: of the connection, or as the server rewrote it."""
-        raise NotImplementedError
-
-    def _server_scheme(self) -> str:
-        raise NotImplementedError
-
-    def expects_body(self) -> bool:
-        raise NotImplementedError
-
-    def read(self, limit: int) -> Any:
-        """The body; a coroutine where `reads_async`."""
-        raise NotImplementedError
-
-    def stream(self) -> "BodyStream":
-        """The body in chunks as they arrive, for `for` or `async for`. The route must be
-        registered with `stream=True`, else the body has been read already."""
-        raise NotImplementedError
+    # What each protocol does in its own way.
+    _read_headers: Callable[[], list[Pair]]
+    _peer: Callable[[], str | None]
+    """The address the server names: of the connection, or as the server rewrote it."""
+    _server_scheme: Callable[[], str]
+    expects_body: Callable[[], bool]
+    read: Callable[[int], Any]
+    """The body; a coroutine where `reads_async`."""
+    _chunks: Callable[[int], Chunks]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.method} {self.path!r}>"
@@ -165,6 +157,12 @@ class Request:
         self.content.seek(0)
         return self.content.read()
 
+    def stream(self) -> "BodyStream":
+        """The body in chunks as they arrive, for `for` or `async for`. The route must be
+        registered with `stream=True`, else the body has been read already."""
+        limit = self.core.max_body if self.limit is None else self.limit
+        return BodyStream(self._chunks(limit), self.loop)
+
     @property
     def text(self) -> str:
         try:
@@ -219,14 +217,24 @@ class Request:
             self._form.close()
 
 
-class BodyStream(Protocol):
-    """Each protocol has its own."""
+class BodyStream:
+    """Chunks that come one way or the other, for handlers of either kind."""
+
+    def __init__(self, chunks: Chunks, loop: "AbstractEventLoop | None") -> None:
+        self._chunks = chunks
+        self._loop = loop
 
     def __iter__(self) -> Iterator[bytes]:
-        """For sync handlers."""
+        return as_sync(self._chunks, lambda step: run_on(self._loop or SHARED.loop(), step))
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """For async ones."""
+        chunks = self._chunks
+        return chunks if isinstance(chunks, AsyncIterator) else _in_threads(chunks)
+
+
+async def _in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while (chunk := await in_pool(lambda: next(chunks, None))) is not None:
+        yield chunk
 
 
 def _refuse(constant: str) -> float:

@@ -44,13 +44,7 @@ class StreamResponse(Response):
 
     def in_thread(self, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[bytes]:
         """For WSGI; `run` runs a coroutine to its end."""
-        chunks = self.chunks
-        if isinstance(chunks, AsyncIterable):
-            iterator = aiter(chunks)
-            while (chunk := run(_anext(iterator))) is not _END:
-                yield _encoded(chunk)
-        else:
-            yield from map(_encoded, chunks)
+        return map(_encoded, as_sync(self.chunks, run))
 
     def close_in_thread(self, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         if isinstance(self.chunks, AsyncIterable):
@@ -177,6 +171,14 @@ def _event(value: Event | str | dict[str, Any]) -> Event:
     from .response import encode_json
 
     return Event(encode_json(value))
+
+
+def as_sync(chunks: Any, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[Any]:
+    """An iterator over any iterable; `run` runs a coroutine to its end."""
+    if not isinstance(chunks, AsyncIterable):
+        return iter(chunks)
+    iterator = aiter(chunks)
+    return iter(lambda: run(_anext(iterator)), _END)
 
 
 async def as_async(chunks: Any) -> Any:

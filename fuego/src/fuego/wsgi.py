@@ -1,14 +1,14 @@
 """The WSGI side (PEP 3333)."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, cast
 
 from .body import CHUNK, Collector, Content, announced_length, too_large
 from .core import Core
 from .errors import PHRASES, HTTPError, phrase
 from .loop import SHARED
-from .modes import IN_THREAD, drive, in_pool
-from .request import BodyStream, Request
+from .modes import IN_THREAD, drive
+from .request import Request
 from .response import Response
 from .stream import StreamResponse
 
@@ -84,19 +84,10 @@ class WSGIRequest(Request):
         return bool(environ.get("CONTENT_LENGTH")) or "HTTP_TRANSFER_ENCODING" in environ
 
     def read(self, limit: int) -> Content:
-        collector = Collector()
-        try:
+        with Collector() as collector:
             for chunk in self._chunks(limit):
                 collector.add(chunk)
-        except BaseException:
-            collector.discard()
-            raise
         return collector.content()
-
-    def stream(self) -> BodyStream:
-        return WSGIBodyStream(
-            self._chunks(self.core.max_body if self.limit is None else self.limit)
-        )
 
     def _chunks(self, limit: int) -> Iterator[bytes]:
         source = self.environ["wsgi.input"]
@@ -121,18 +112,6 @@ class WSGIRequest(Request):
             yield bytes(chunk)
         if left:
             raise HTTPError(400, "the body is shorter than its Content-Length")
-
-
-class WSGIBodyStream(BodyStream):
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (chunk := await in_pool(lambda: next(self._chunks, None))) is not None:
-            yield chunk
 
 
 def decoded(value: str) -> str:
