@@ -27,9 +27,10 @@ class FileResponse(StreamResponse):
     `download` is the name under which the client shall save it.
     """
 
-    __slots__ = ("_first", "_length", "_modified", "path")
+    __slots__ = ("_first", "_modified", "path")
 
     negotiates: ClassVar[bool] = True
+    _length: int
 
     def __init__(
         self,
@@ -60,14 +61,10 @@ class FileResponse(StreamResponse):
             name = quote(download, safe="", errors="replace")
             self.headers["content-disposition"] = f"attachment; filename*=UTF-8''{name}"
 
-    @property
-    def length(self) -> int | None:
-        return self._length
-
     def negotiate(self, request: Request) -> None:
         """RFC 9110, section 13.2.2, in its order."""
         if self.status != 200:  # an error page made of a file
-            self._open()
+            self.chunks = self._read()
             return
         fields = request.headers
         if "if-match" in fields:
@@ -84,9 +81,6 @@ class FileResponse(StreamResponse):
             return
         if request.method == "GET" and "range" in fields and self._same_for_range(request):
             self._take_range(fields["range"])
-        self._open()
-
-    def _open(self) -> None:
         self.chunks = self._read()
 
     def _is_known(self, request: Request) -> bool:
@@ -98,9 +92,7 @@ class FileResponse(StreamResponse):
 
     def _same_for_range(self, request: Request) -> bool:
         condition = request.headers.get("if-range", "").strip()
-        if not condition:
-            return True
-        return condition in (self.headers["etag"], self.headers["last-modified"])
+        return condition in ("", self.headers["etag"], self.headers["last-modified"])
 
     def _take_range(self, field: str) -> None:
         """One range; a list of them is answered with the whole, as is what we cannot read."""

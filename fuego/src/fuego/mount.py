@@ -2,13 +2,13 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .asgi import ASGIApp, ASGIRequest, Message, Scope
+from .asgi import ASGIApp, ASGIRequest, Message, Scope, encoded
 from .body import Content, chunks_of
-from .headers import Pair
+from .headers import Headers, Pair
 from .modes import ON_LOOP
 from .request import Request
 from .response import Response
@@ -30,39 +30,30 @@ def mount(registry: "Registry", prefix: str, app: Any) -> None:
         raise TypeError(f"{app!r} is not a Fuego, an ASGI app or a WSGI app")
     prefix = prefix.rstrip("/")
     root = registry._prefix + prefix
-    handlers: dict[tuple[str, ...], Callable[..., Any]] = {}
-    if isinstance(app, Fuego):
-        _share_lifecycle(registry, app)
+    if isinstance(app, Fuego):  # which starts and stops with ours, and never by itself
+        ours, theirs = registry._core.lifecycle, app._core.lifecycle
+        ours.startup_hooks.append(partial(theirs.start, ON_LOOP))
+        ours.shutdown_hooks.append(partial(theirs.stop, ON_LOOP))
         app = app.asgi
+    handlers: dict[tuple[str, ...], Callable[..., Any]] = {METHODS: _wsgi_handler(app, root)}
     if is_async(app):
-        handlers[METHODS] = _asgi_handler(app, root)
-        handlers[(WEBSOCKET,)] = _socket_handler(app, root)
-    else:
-        handlers[METHODS] = _wsgi_handler(app, root)
+        handlers = {METHODS: _asgi_handler(app, root), (WEBSOCKET,): _socket_handler(app, root)}
     for path in (prefix, f"{prefix}/", f"{prefix}/{{rest:path}}"):
         for methods, handler in handlers.items():
             if path:
                 registry._add(path, methods, handler, f"mount {root}", forms=False)
 
 
-def _share_lifecycle(registry: "Registry", app: Any) -> None:
-    """The mounted app starts and stops with ours, and never by itself."""
-    ours, theirs = registry._core.lifecycle, app._core.lifecycle
-
-    ours.startup_hooks.append(partial(theirs.start, ON_LOOP))
-    ours.shutdown_hooks.append(partial(theirs.stop, ON_LOOP))
-
-
-def _wsgi_handler(app: WSGIApp, root: str) -> Callable[..., Response]:
+def _wsgi_handler(app: WSGIApp, root: str) -> Callable[..., Any]:
     def call(request: Request, rest: str = "") -> Response:
-        answer = _wsgi_answer(app, _environ(request, root))
+        answer = wsgi_answer(app, _environ(request, root))
         status, headers = next(answer)
         return _response(int(status[:3]), headers, answer)
 
     return call
 
 
-def _wsgi_answer(app: WSGIApp, environ: Environ) -> Iterator[Any]:
+def wsgi_answer(app: WSGIApp, environ: Environ) -> Generator[Any, None, None]:
     """The status with the headers, then the body. A generator, as which many an app is written,
     calls start_response with its first chunk."""
     started: list[tuple[str, list[Pair]]] = []
@@ -147,23 +138,13 @@ def _socket_handler(app: ASGIApp, root: str) -> Callable[..., Any]:
     return call
 
 
-def _response(status: int, headers: Iterable[Pair], chunks: Any) -> Response:
+def _response(status: int, headers: list[Pair], chunks: Any) -> Response:
     """Its length, which the app announced, is sent as it is."""
-    own = [(name, value) for name, value in headers if name.lower() != "content-length"]
-    length = [value for name, value in headers if name.lower() == "content-length"]
-    response = MountedResponse(chunks, status, own)
-    response.announced = int(length[0]) if length else None
+    own = [pair for pair in headers if pair[0].lower() != "content-length"]
+    response = StreamResponse(chunks, status, own)
+    for length in [value for name, value in headers if name.lower() == "content-length"]:
+        response._length = int(length)
     return response
-
-
-class MountedResponse(StreamResponse):
-    __slots__ = ("announced",)
-
-    announced: int | None
-
-    @property
-    def length(self) -> int | None:
-        return self.announced
 
 
 def _environ(request: Request, root: str) -> Environ:
@@ -172,27 +153,7 @@ def _environ(request: Request, root: str) -> Environ:
         environ = dict(request.environ)
     else:
         assert isinstance(request, ASGIRequest)
-        server = request.scope.get("server") or ("localhost", 80)
-        environ = {
-            "REQUEST_METHOD": request.method,
-            "SCRIPT_NAME": _latin1(request.root_path),
-            "QUERY_STRING": request.scope.get("query_string", b"").decode("latin-1"),
-            "SERVER_NAME": server[0],
-            "SERVER_PORT": str(server[1]),
-            "SERVER_PROTOCOL": f"HTTP/{request.scope.get('http_version', '1.1')}",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": request.scope.get("scheme", "http"),
-            "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": True,
-            "wsgi.run_once": False,
-        }
-        if request._peer():
-            environ["REMOTE_ADDR"] = request._peer()
-        for name in request.headers:
-            key = name.upper().replace("-", "_")
-            plain = key in ("CONTENT_TYPE", "CONTENT_LENGTH")
-            environ[key if plain else f"HTTP_{key}"] = request.headers[name]
+        environ = environ_of(request.scope, request.headers)
     content = request.content
     source = io.BytesIO(content) if isinstance(content, bytes) else content
     environ["CONTENT_LENGTH"] = str(source.seek(0, io.SEEK_END))
@@ -201,6 +162,32 @@ def _environ(request: Request, root: str) -> Environ:
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["SCRIPT_NAME"] += _latin1(root)
     environ["PATH_INFO"] = _latin1(request.path[len(root) :])
+    return environ
+
+
+def environ_of(scope: Scope, headers: Headers) -> Environ:
+    """As a WSGI server would have it; `PATH_INFO` and the body are left out."""
+    server = scope.get("server") or ("localhost", 80)
+    client = scope.get("client") or ("", 0)
+    environ = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": _latin1(scope.get("root_path", "")),
+        "QUERY_STRING": scope.get("query_string", b"").decode("latin-1"),
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1]),
+        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "REMOTE_ADDR": client[0],
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.get("scheme", "http"),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for name, value in headers.items():
+        key = name.upper().replace("-", "_")
+        plain = key in ("CONTENT_TYPE", "CONTENT_LENGTH")
+        environ[key if plain else f"HTTP_{key}"] = value
     return environ
 
 
@@ -222,10 +209,7 @@ def _scope(request: Request, root: str) -> Scope:
             "raw_path": request.raw_path.encode("latin-1"),
             "query_string": request.query_string.encode(),
             "root_path": "",
-            "headers": [
-                (name.encode("latin-1"), value.encode("latin-1"))
-                for name, value in request.headers.pairs()
-            ],
+            "headers": encoded(request.headers.pairs()),
             "client": (request._peer(), 0) if request._peer() else None,
             "server": None,
         },

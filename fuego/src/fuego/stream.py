@@ -30,17 +30,18 @@ _END: Any = object()
 class StreamResponse(Response):
     """`chunks` is closed at the end, also where the client left early."""
 
-    __slots__ = ("chunks",)
+    __slots__ = ("_length", "chunks")
 
     streams: ClassVar[bool] = True
 
     def __init__(self, chunks: Chunks, status: int = 200, headers: HeaderInput = ()) -> None:
         super().__init__(b"", status, headers)
         self.chunks = chunks
+        self._length: int | None = None
 
     @property
     def length(self) -> int | None:
-        return None
+        return self._length
 
     def in_thread(self, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[bytes]:
         """For WSGI; `run` runs a coroutine to its end."""

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json as json_module
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
@@ -12,10 +13,11 @@ from wsgiref.validate import validator
 
 from . import cookies as cookies_module
 from .app import Fuego
-from .asgi import Message, Scope
+from .asgi import Message, Scope, encoded
 from .headers import Headers
 from .loop import SHARED
 from .modes import ON_LOOP
+from .mount import environ_of, wsgi_answer
 from .testing_form import File, multipart
 from .testing_socket import ClosedSocketError, RefusedSocketError, TestSocket
 from .wsgi import Environ, StartResponse
@@ -126,8 +128,17 @@ class TestClient:
             body, kind = multipart(form or {}, files)
         elif form is not None:
             body, kind = urlencode(form).encode(), "application/x-www-form-urlencoded"
-        sent = Sent(method, target, self._completed(headers, body, kind), body, chunks)
-        response = self._wsgi(sent) if self.protocol == "wsgi" else self._asgi(sent)
+        fields = self._completed(headers, body, kind)
+        scope = {**self._scope("http", target, fields), "method": method}
+        if self.protocol == "wsgi":
+            environ = environ_of(scope, Headers(fields))
+            environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
+            environ["REQUEST_URI"] = target
+            environ["wsgi.input"] = io.BytesIO(body)
+            environ["wsgi.input_terminated"] = True
+            response = self._wsgi(environ, chunks)
+        else:
+            response = SHARED.run(exchange(self.app, scope, body, chunks))
         self._keep_cookies(response)
         return response
 
@@ -166,40 +177,7 @@ class TestClient:
                 if gone:
                     del self.cookies[name]
 
-    def _wsgi(self, sent: "Sent") -> TestResponse:
-        path, _, query = sent.target.partition("?")
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": sent.method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
-            "QUERY_STRING": query,
-            "REQUEST_URI": sent.target,
-            "SERVER_NAME": "testserver",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": self.client,
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": self.scheme,
-            "wsgi.input": io.BytesIO(sent.body),
-            "wsgi.input_terminated": True,
-            "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-        }
-        for name, value in sent.headers:
-            key = name.upper().replace("-", "_")
-            key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-            joint = "; " if key == "HTTP_COOKIE" else ","
-            environ[key] = f"{environ[key]}{joint}{value}" if key in environ else value
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-
-        def start_response(
-            status: str, headers: list[tuple[str, str]], exc_info: Any = None
-        ) -> Any:
-            started.append((status, headers))
-            return lambda data: None
-
+    def _wsgi(self, environ: Environ, chunks: int | None) -> TestResponse:
         # The validator is for the response. What it minds in a request, which a test may want to
         # send all the same, is put in behind its back.
         behind: Environ = {
@@ -209,13 +187,9 @@ class TestClient:
         def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             return self.app.wsgi({**environ, **behind}, start_response)
 
-        result = validator(app)({**environ, "REQUEST_METHOD": "GET"}, start_response)
-        try:
-            content = list(islice(result, sent.chunks))
-        finally:
-            result.close()  # type: ignore[attr-defined]
-        [(status, fields)] = started
-        return TestResponse(int(status[:3]), Headers(fields), content)
+        with closing(wsgi_answer(validator(app), {**environ, "REQUEST_METHOD": "GET"})) as answer:
+            status, fields = next(answer)
+            return TestResponse(int(status[:3]), Headers(fields), list(islice(answer, chunks)))
 
     def _scope(self, kind: str, target: str, headers: list[tuple[str, str]]) -> Scope:
         path, _, query = target.partition("?")
@@ -228,27 +202,10 @@ class TestClient:
             "raw_path": path.encode("latin-1"),
             "query_string": query.encode("latin-1"),
             "root_path": "",
-            "headers": [
-                (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
-            ],
+            "headers": encoded([(name.lower(), value) for name, value in headers]),
             "client": (self.client, 50000) if self.client else None,
             "server": ("testserver", 80),
         }
-
-    def _asgi(self, sent: "Sent") -> TestResponse:
-        scope = {**self._scope("http", sent.target, sent.headers), "method": sent.method}
-        return SHARED.run(exchange(self.app, scope, sent.body, sent.chunks))
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A request; the client leaves after so many `chunks` of the response."""
-
-    method: str
-    target: str
-    headers: list[tuple[str, str]]
-    body: bytes
-    chunks: int | None
 
 
 async def exchange(app: Fuego, scope: Scope, body: bytes, limit: int | None) -> TestResponse:

@@ -1,7 +1,7 @@
 """The WSGI side (PEP 3333)."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from .body import CHUNK, Collector, Content, announced_length, too_large
 from .core import Core
@@ -13,14 +13,7 @@ from .response import Response
 from .stream import StreamResponse
 
 Environ = dict[str, Any]
-
-
-class StartResponse(Protocol):
-    def __call__(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /
-    ) -> object: ...
-
-
+StartResponse = Callable[..., Any]  # (status, headers, exc_info=None)
 WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 STATUS_LINES = {status: f"{status} {text}" for status, text in PHRASES.items()}
