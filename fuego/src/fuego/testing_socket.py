@@ -7,6 +7,7 @@ from typing import Any
 
 from .asgi import ASGIApp, Message, Scope
 from .loop import SHARED
+from .websocket import WebSocketClosedError
 
 
 class RefusedSocketError(Exception):
@@ -18,13 +19,8 @@ class RefusedSocketError(Exception):
         super().__init__(f"{status} {body!r}")
 
 
-class ClosedSocketError(Exception):
+class ClosedSocketError(WebSocketClosedError):
     """The app closed, with `code` and `reason`."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        self.code = code
-        self.reason = reason
-        super().__init__(f"{code} {reason}".strip())
 
 
 class TestSocket:
@@ -85,7 +81,4 @@ class TestSocket:
         SHARED.run(self._incoming.put(message))
 
     def _take(self) -> Message:
-        async def take() -> Message:
-            return await asyncio.wait_for(self._outgoing.get(), self._timeout)
-
-        return SHARED.run(take())
+        return SHARED.run(asyncio.wait_for(self._outgoing.get(), self._timeout))
