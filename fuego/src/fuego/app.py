@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from . import asgi, wsgi
 from .core import Core, ErrorKey, Observer
 from .forwarded import TrustedProxies
-from .lifecycle import Hook, Lifecycle, health_handler, watch_sigterm
+from .lifecycle import Hook, health_handler, watch_sigterm
 from .pattern import CONVERTERS, Converter
 from .registry import Registry
 from .routing import is_async
@@ -34,14 +34,8 @@ class Fuego(Registry):
         max_header_bytes: int = 64 * 1024,
         trusted_proxies: str | None = None,
     ) -> None:
-        self._core = Core(
-            self,
-            max_body,
-            max_headers,
-            max_header_bytes,
-            TrustedProxies.parse(trusted_proxies),
-            Lifecycle(),
-        )
+        trusted = TrustedProxies.parse(trusted_proxies)
+        self._core = Core(self, max_body, max_headers, max_header_bytes, trusted)
         self._converters = dict(CONVERTERS)
         self.state = SimpleNamespace()
         self.wsgi: wsgi.WSGIApp = wsgi.adapt(self._core)
@@ -140,7 +134,7 @@ class Fuego(Registry):
         """Answers 200 while all checks pass, 503 where one returns False or raises, and 503 once
         shutdown began."""
         watch_sigterm(self._core.lifecycle)
-        self._add(path, ("GET",), health_handler(self._core.lifecycle, dict(checks or {})))
+        self._add(path, ("GET",), health_handler(self._core.lifecycle, dict(checks or {})), None)
 
     def run(
         self,

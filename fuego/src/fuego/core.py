@@ -36,7 +36,7 @@ class Core:
     max_headers: int
     max_header_bytes: int
     trusted: TrustedProxies
-    lifecycle: Lifecycle
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
     debug: bool = False
     router: Router = field(default_factory=Router)
     observers: list[Observer] = field(default_factory=list)
@@ -122,15 +122,15 @@ class Core:
         found = self._error_handler(error)
         try:
             if found is None:
-                return await self._answer(request, error)
+                return self._answer(request, error)
             handler, handler_is_async = found
             result = await mode.call(handler, handler_is_async, request, error)
             return _finished(request, result)
         except Exception as failure:  # a status or header that cannot be sent, or a broken handler
             self.log_error(request, failure)
-            return await self._answer(request, failure)
+            return self._answer(request, failure)
 
-    async def _answer(self, request: Request, error: Exception) -> Response:
+    def _answer(self, request: Request, error: Exception) -> Response:
         from . import pages
 
         return pages.answer(request, error, self.debug)

@@ -2,15 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Union, Unpack
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from .pattern import parse
 from .response import Response
 from .routing import WEBSOCKET, Endpoint, is_async, place
 
 if TYPE_CHECKING:
-    import os
-
     from .core import Core
     from .pattern import Converter
 
@@ -56,31 +55,17 @@ class Registry:
         """
 
         def register(handler: H) -> H:
-            self._add(path, methods, handler, name, stream, max_body)
+            self._add(path, methods, handler, name, streams=stream, max_body=max_body)
             return handler
 
         return register
 
     def _add(
-        self,
-        path: str,
-        methods: Iterable[str],
-        handler: Callable[..., Any],
-        name: str | None = None,
-        stream: bool = False,
-        max_body: int | None = None,
-        forms: bool = True,
+        self, path: str, methods: Iterable[str], handler: Any, name: str | None, **options: Any
     ) -> None:
         pattern = parse(self._prefix + path, self._converters)
-        endpoint = Endpoint(
-            handler,
-            pattern.names,
-            is_async(handler),
-            name or str(getattr(handler, "__name__", type(handler).__name__)),
-            stream,
-            max_body,
-            forms,
-        )
+        name = name or str(getattr(handler, "__name__", type(handler).__name__))
+        endpoint = Endpoint(handler, pattern.names, is_async(handler), name, **options)
         if self._middleware:
             chain = self._core.route_found
             for middleware in reversed(self._middleware):
@@ -133,11 +118,9 @@ class Registry:
 
     def group(self, prefix: str = "", *, middleware: Iterable[Middleware] = ()) -> "Group":
         """Routes below a prefix, within middleware of their own."""
-        return Group(self, prefix, tuple(middleware))
+        return Group(self, prefix, middleware)
 
-    def static(
-        self, prefix: str, folder: "str | os.PathLike[str]", *, name: str = "static"
-    ) -> None:
+    def static(self, prefix: str, folder: str | PathLike[str], *, name: str = "static") -> None:
         """Serves the files below a folder, for development: a server in front does it better."""
         from .files import folder_handler
 
@@ -153,9 +136,7 @@ class Registry:
 
 
 class Group(Registry):
-    def __init__(
-        self, parent: Union[Registry, "Group"], prefix: str, middleware: tuple[Middleware, ...]
-    ) -> None:
+    def __init__(self, parent: Registry, prefix: str, middleware: Iterable[Middleware]) -> None:
         self._core = parent._core
         self._converters = parent._converters
         self._prefix = parent._prefix + prefix.rstrip("/")

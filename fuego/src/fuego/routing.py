@@ -42,11 +42,7 @@ Found = tuple[Endpoint, dict[str, Any]]
 class MethodError(HTTPError):
     """A path is there, and not for this method. `chain` is the middleware of its groups."""
 
-    def __init__(
-        self, chain: "Level | None", status: int, detail: str | None, headers: dict[str, str]
-    ) -> None:
-        super().__init__(status, detail, headers)
-        self.chain = chain
+    chain: "Level | None"
 
 
 @dataclass(slots=True, eq=False)
@@ -148,13 +144,15 @@ class Router:
         if not seen:
             return HTTPError(404)
         methods = {method for route in seen for method in route.endpoints}
-        chain = next(iter(seen[0].endpoints.values())).chain
         if methods == {WEBSOCKET}:
-            return MethodError(chain, 426, "this is a WebSocket", {"Upgrade": "websocket"})
-        allowed = (methods - {WEBSOCKET}) | {"OPTIONS"}
-        if "GET" in allowed:
-            allowed.add("HEAD")
-        return MethodError(chain, 405, None, {"Allow": ", ".join(sorted(allowed))})
+            error = MethodError(426, "this is a WebSocket", {"Upgrade": "websocket"})
+        else:
+            allowed = (methods - {WEBSOCKET}) | {"OPTIONS"}
+            if "GET" in allowed:
+                allowed.add("HEAD")
+            error = MethodError(405, headers={"Allow": ", ".join(sorted(allowed))})
+        error.chain = next(iter(seen[0].endpoints.values())).chain
+        return error
 
 
 def _search(
