@@ -103,9 +103,11 @@ def test_an_unknown_scope_is_refused(app: Fuego) -> None:
     [("/api", "/api/x", 200), ("/api", "/apix", 404), ("", "/x", 200), ("/api", "/x", 200)],
 )
 def test_root_path(app: Fuego, root: str, path: str, status: int) -> None:
-    app.get("/x")(lambda request: "")
+    app.get("/x")(lambda request: request.root_path)
     scope = {"type": "http", "method": "GET", "path": path, "root_path": root, "headers": []}
-    assert call_asgi(app, scope, {"type": "http.request"})[0]["status"] == status
+    start, body = call_asgi(app, scope, {"type": "http.request"})
+    assert start["status"] == status
+    assert status == 404 or body["body"] == root.encode()
 
 
 @pytest.mark.parametrize("place", ["app", "group", "middleware"])

@@ -1,6 +1,7 @@
 """The ASGI side (specification 3.0: http, websocket and lifespan)."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import aclosing
 from typing import Any
 
 from .body import Collector, Content, announced_length, too_large
@@ -66,16 +67,14 @@ class ASGIRequest(Request):
     @property
     def root_path(self) -> str:
         """Where a server or an app mounted this one."""
-        root: str = self.scope.get("root_path", "")
-        return root
+        return str(self.scope.get("root_path", ""))
 
     def _peer(self) -> str | None:
         client = self.scope.get("client")
         return client[0] or None if client else None
 
     def _server_scheme(self) -> str:
-        scheme: str = self.scope.get("scheme", "http")
-        return scheme
+        return str(self.scope.get("scheme", "http"))
 
     def expects_body(self) -> bool:
         headers = self.scope["headers"]
@@ -158,13 +157,10 @@ async def _send_stream(
 
     async def pump() -> None:
         if request.method != "HEAD":
-            chunks = response.on_loop()
-            try:
+            async with aclosing(response.on_loop()) as chunks:
                 async for chunk in chunks:
                     if chunk:
                         await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            finally:
-                await chunks.aclose()
         await send({"type": "http.response.body", "body": b""})
 
     async def watch() -> None:

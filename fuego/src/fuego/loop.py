@@ -15,8 +15,6 @@ class LoopThread:
     """Starts with its first use, and again in a forked child, which inherits no threads:
     a server may load the app before it forks its workers."""
 
-    __slots__ = ("_lock", "_loop", "_pid")
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pid = 0
@@ -29,15 +27,13 @@ class LoopThread:
     def loop(self) -> "AbstractEventLoop":
         with self._lock:
             if self._pid != os.getpid():
-                self._start()
+                import asyncio
+
+                self._loop = asyncio.new_event_loop()
+                run = self._loop.run_forever
+                threading.Thread(target=run, name="fuego-loop", daemon=True).start()
+                self._pid = os.getpid()
             return self._loop
-
-    def _start(self) -> None:
-        import asyncio
-
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="fuego-loop", daemon=True).start()
-        self._pid = os.getpid()
 
 
 # All apps of a process share it.

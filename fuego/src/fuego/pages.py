@@ -21,15 +21,13 @@ _PAGE = """<!doctype html>
 
 def answer(request: Request, error: Exception, debug: bool) -> Response:
     """Any error but an HTTPError is a 500 without a word of what it was, unless in debug mode."""
+    shown = HTTPError(500)
     if isinstance(error, HTTPError) and 300 <= error.status <= 599:
-        status, detail = error.status, error.detail
-        headers = error.headers
-    else:
-        status, detail, headers = 500, phrase(500), {}
-    html = prefers_html(request)
+        shown = error
+    status, detail, headers = shown.status, shown.detail, shown.headers
     trace = _trace(error) if debug and status == 500 else None
     response: Response
-    if html:
+    if prefers_html(request):
         content = f"<p>{escape(detail)}</p>"
         if trace is not None:
             content = f"<p>{escape(repr(request))}</p>\n<pre>{escape(trace)}</pre>"

@@ -54,7 +54,7 @@ class Request:
     _cookies: dict[str, str] | None = None
     _id: str | None = None
     _form: "Form | None" = None
-    _form_error: HTTPError | None = None
+    _form_error: Exception | None = None
     _state: dict[str, Any] | None = None
 
     # What each protocol does in its own way.
@@ -83,10 +83,9 @@ class Request:
     @property
     def session(self) -> dict[str, Any]:
         """What the session middleware keeps for this client; signed, not secret."""
-        try:
-            session: dict[str, Any] = self.state["session"]
-        except KeyError:
-            raise RuntimeError("sessions need app.middleware(sessions(secret=...))") from None
+        if "session" not in self.state:
+            raise RuntimeError("sessions need app.middleware(sessions(secret=...))")
+        session: dict[str, Any] = self.state["session"]
         return session
 
     @property
@@ -194,10 +193,8 @@ class Request:
         if self.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             try:
                 self.form()
-            except HTTPError as error:
+            except (HTTPError, MissingExtraError) as error:
                 self._form_error = error
-            except MissingExtraError:
-                return
 
     def url_for(self, name: str, /, **values: Any) -> str:
         return self.core.app.url_for(name, **values)

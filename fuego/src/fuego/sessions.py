@@ -25,9 +25,8 @@ def sessions(
         from itsdangerous import BadData, URLSafeTimedSerializer
     except ImportError:
         raise MissingExtraError("a session", "sessions") from None
-    if not secret or not all(
-        len(key) >= 16 for key in ([secret] if isinstance(secret, str) else secret)
-    ):
+    secrets = [secret] if isinstance(secret, str) else secret
+    if not secrets or min(map(len, secrets)) < 16:
         raise ValueError("sessions: a secret needs at least 16 characters; try secrets.token_hex()")
     serializer = URLSafeTimedSerializer(secret, salt="fuego.session")
 
@@ -51,8 +50,7 @@ def sessions(
         if not request.state["session"]:
             response.delete_cookie(cookie, secure=https)
             return response
-        value = serializer.dumps(json.loads(after))
-        text = value.decode() if isinstance(value, bytes) else value
+        text = serializer.dumps(json.loads(after))
         if len(cookie) + len(text) > MAX_COOKIE:
             raise ValueError(f"the session is larger than {MAX_COOKIE} bytes, signed")
         response.set_cookie(cookie, text, max_age=max_age, secure=https)

@@ -10,13 +10,14 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .headers import HeaderInput
 from .lifecycle import Lifecycle
 from .modes import in_pool
-from .response import Response
+from .response import Response, encode_json
 
 if TYPE_CHECKING:
     from .request import Request
@@ -57,12 +58,9 @@ class StreamResponse(Response):
     async def on_loop(self) -> AsyncGenerator[bytes, None]:
         """For ASGI; a sync iterable takes its steps in a thread."""
         chunks, self.chunks = self.chunks, ()  # which are closed here from now on
-        source = as_async(chunks)
-        try:
+        async with aclosing(as_async(chunks)) as source:
             async for chunk in source:
                 yield _encoded(chunk)
-        finally:
-            await source.aclose()
 
     async def close_on_loop(self) -> None:
         """What `on_loop` did not begin with."""
@@ -167,11 +165,7 @@ async def _event_chunks(
 def _event(value: Event | str | dict[str, Any]) -> Event:
     if isinstance(value, Event):
         return value
-    if isinstance(value, str):
-        return Event(value)
-    from .response import encode_json
-
-    return Event(encode_json(value))
+    return Event(value if isinstance(value, str) else encode_json(value))
 
 
 def as_sync(chunks: Any, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[Any]:

@@ -45,8 +45,7 @@ class WSGIRequest(Request):
 
     @property
     def query_string(self) -> str:
-        query: str = self.environ.get("QUERY_STRING", "")
-        return decoded(query)
+        return decoded(self.environ.get("QUERY_STRING", ""))
 
     @property
     def raw_path(self) -> str:
@@ -67,8 +66,7 @@ class WSGIRequest(Request):
         return self.environ.get("REMOTE_ADDR") or None
 
     def _server_scheme(self) -> str:
-        scheme: str = self.environ["wsgi.url_scheme"]
-        return scheme
+        return str(self.environ["wsgi.url_scheme"])
 
     def expects_body(self) -> bool:
         environ = self.environ
