@@ -77,7 +77,7 @@ def lifespan(app: Fuego, *kinds: str) -> list[Any]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(app.asgi({"type": "lifespan"}, receive, send))  # type: ignore[arg-type]
+    asyncio.run(app.asgi({"type": "lifespan"}, receive, send))
     return sent
 
 

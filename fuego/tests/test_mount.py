@@ -188,7 +188,7 @@ def test_below_a_root_path(app: Fuego) -> None:
 
         scope = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
         full = {**scope, "path": path, "root_path": root}
-        asyncio.run(app.asgi(full, receive, send))  # type: ignore[arg-type]
+        asyncio.run(app.asgi(full, receive, send))
         return b"".join(sent)
 
     assert get("/base/sub/x", "/base") == b"GET /base/sub /x  None "

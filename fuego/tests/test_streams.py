@@ -113,7 +113,7 @@ def test_a_connection_that_is_gone_is_no_error(
         await asyncio.sleep(60)
 
     scope = {"type": "http", "method": "GET", "path": "/sync/9", "headers": []}
-    asyncio.run(app.asgi(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(app.asgi(scope, receive, send))
     assert caplog.text == ""
     assert closed == ["sync"]
 

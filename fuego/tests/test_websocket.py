@@ -184,7 +184,7 @@ def serve(app: Fuego, *incoming: Any, fail_on: str = "", **scope: Any) -> list[A
         sent.append(message)
 
     full = {"type": "websocket", "path": "/ws", "headers": [], **scope}
-    asyncio.run(app.asgi(full, receive, send))  # type: ignore[arg-type]
+    asyncio.run(app.asgi(full, receive, send))
     return [message["type"] for message in sent]
 
 

@@ -1,6 +1,6 @@
 """The ASGI side (specification 3.0: http, websocket and lifespan)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import aclosing
 from typing import Any
 
@@ -17,7 +17,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})  # unless a header says otherwise
 
@@ -178,7 +178,7 @@ async def _send_stream(
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        await response.close_on_loop()
+        await response.close(ON_LOOP)
     error = None if pumping.cancelled() else pumping.exception()
     if error is not None and not isinstance(error, OSError | ClientDisconnectedError):
         core.log_error(request, error)

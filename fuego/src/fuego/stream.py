@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .headers import HeaderInput
 from .lifecycle import Lifecycle
-from .modes import in_pool
+from .modes import IN_THREAD, ON_LOOP, Mode, drive, in_pool
 from .response import Response, encode_json
 
 if TYPE_CHECKING:
@@ -48,13 +48,6 @@ class StreamResponse(Response):
         """For WSGI; `run` runs a coroutine to its end."""
         return map(_encoded, as_sync(self.chunks, run))
 
-    def close_in_thread(self, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
-        if isinstance(self.chunks, AsyncIterable):
-            run(self.close_on_loop())
-        else:
-            chunks, self.chunks = self.chunks, ()
-            _close(chunks)
-
     async def on_loop(self) -> AsyncGenerator[bytes, None]:
         """For ASGI; a sync iterable takes its steps in a thread."""
         chunks, self.chunks = self.chunks, ()  # which are closed here from now on
@@ -62,13 +55,10 @@ class StreamResponse(Response):
             async for chunk in source:
                 yield _encoded(chunk)
 
-    async def close_on_loop(self) -> None:
+    async def close(self, mode: Mode) -> None:
         """What `on_loop` did not begin with."""
         chunks, self.chunks = self.chunks, ()
-        if isinstance(chunks, AsyncIterable):
-            await _aclose(chunks)
-        elif chunks:
-            await in_pool(lambda: _close(chunks))
+        await _close(chunks, mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +173,7 @@ async def as_async(chunks: Any) -> Any:
             async for chunk in chunks:
                 yield chunk
         finally:
-            await _aclose(chunks)
+            await _close(chunks, ON_LOOP)
         return
     iterator, lock = iter(chunks), threading.Lock()
 
@@ -193,7 +183,7 @@ async def as_async(chunks: Any) -> Any:
 
     def close() -> None:
         with lock:
-            _close(chunks)
+            drive(_close(chunks, IN_THREAD))
 
     try:
         while (chunk := await in_pool(step)) is not _END:
@@ -210,13 +200,8 @@ def _encoded(chunk: Chunk) -> bytes:
     return chunk.encode(errors="replace") if isinstance(chunk, str) else chunk
 
 
-async def _aclose(chunks: Any) -> None:
-    close = getattr(chunks, "aclose", None)
+async def _close(chunks: Any, mode: Mode) -> None:
+    asynchronous = isinstance(chunks, AsyncIterable)
+    close = getattr(chunks, "aclose" if asynchronous else "close", None)
     if close is not None:
-        await close()
-
-
-def _close(chunks: Any) -> None:
-    close = getattr(chunks, "close", None)
-    if close is not None:
-        close()
+        await mode.call(close, asynchronous)

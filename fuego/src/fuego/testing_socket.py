@@ -39,7 +39,8 @@ class TestSocket:
 
     def __enter__(self) -> "TestSocket":
         self._put({"type": "websocket.connect"})
-        self._served = asyncio.run_coroutine_threadsafe(self._serve(), SHARED.loop())
+        serving = self._app(self._scope, self._incoming.get, self._outgoing.put)
+        self._served = asyncio.run_coroutine_threadsafe(serving, SHARED.loop())
         message = self._take()
         if message["type"] == "websocket.accept":
             self.subprotocol = message.get("subprotocol")
@@ -73,9 +74,6 @@ class TestSocket:
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         self._put({"type": "websocket.disconnect", "code": code, "reason": reason})
-
-    async def _serve(self) -> None:
-        await self._app(self._scope, self._incoming.get, self._outgoing.put)
 
     def _put(self, message: Message) -> None:
         SHARED.run(self._incoming.put(message))

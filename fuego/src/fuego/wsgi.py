@@ -132,7 +132,7 @@ class Sending:
 
     def close(self) -> None:
         if isinstance(self._response, StreamResponse):
-            self._response.close_in_thread(SHARED.run)
+            drive(self._response.close(IN_THREAD))
         if self._request.tasks:
             SHARED.run(self._core.lifecycle.spawn(self._request))
         else:
