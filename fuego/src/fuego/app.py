@@ -9,6 +9,7 @@ from . import asgi, wsgi
 from .core import Core, ErrorKey, Observer
 from .forwarded import TrustedProxies
 from .lifecycle import Hook, health_handler, watch_sigterm
+from .multidict import MultiDict
 from .pattern import CONVERTERS, Converter
 from .registry import Registry
 from .routing import is_async
@@ -87,11 +88,9 @@ class Fuego(Registry):
         """Methods, path and handler's name, in the order they were registered."""
         rows = []
         for route in self._core.router.routes:
-            by_endpoint: dict[str, list[str]] = {}
-            for method, endpoint in route.endpoints.items():
-                by_endpoint.setdefault(endpoint.name, []).append(method)
-            for name, methods in by_endpoint.items():
-                rows.append((", ".join(methods), route.pattern.path, name))
+            methods = MultiDict((found.name, method) for method, found in route.endpoints.items())
+            for name in methods:
+                rows.append((", ".join(methods.getlist(name)), route.pattern.path, name))
         return rows
 
     def middleware(self, function: F) -> F:

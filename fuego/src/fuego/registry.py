@@ -1,6 +1,7 @@
 """What routes are registered on: an app, or a group of one."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import wraps
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
@@ -106,10 +107,8 @@ class Registry:
 
             @wraps(handler)
             async def until_closed(socket: Any, **params: Any) -> None:
-                try:
+                with suppress(WebSocketClosedError):
                     await handler(socket, **params)
-                except WebSocketClosedError:
-                    return
 
             self._add(path, (WEBSOCKET,), until_closed, name)
             return handler

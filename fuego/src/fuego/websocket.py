@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from typing import Any, Literal
 
 from .asgi import ASGIRequest, Message, Receive, Scope, Send, encoded
@@ -86,12 +87,9 @@ class WebSocket(ASGIRequest):
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Messages until the other side closes."""
-        while True:
-            try:
-                message = await self.receive()
-            except WebSocketClosedError:
-                return
-            yield message
+        with suppress(WebSocketClosedError):
+            while True:
+                yield await self.receive()
 
     async def send(self, message: str | bytes) -> None:
         self._require_open()
