@@ -5,15 +5,16 @@ import io
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from .asgi import ASGIApp, ASGIRequest, Message, Scope, encoded
 from .body import Content, chunks_of
 from .headers import Headers, Pair
-from .modes import ON_LOOP
+from .modes import IN_THREAD, ON_LOOP, drive
 from .request import Request
 from .response import Response
 from .routing import WEBSOCKET, is_async
-from .stream import StreamResponse
+from .stream import StreamResponse, close
 from .wsgi import Environ, WSGIApp, WSGIRequest
 
 if TYPE_CHECKING:
@@ -75,9 +76,7 @@ def wsgi_answer(app: WSGIApp, environ: Environ) -> Generator[Any, None, None]:
         yield from begun
         yield from iterator
     finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
+        drive(close(chunks, IN_THREAD))
 
 
 def _asgi_handler(app: ASGIApp, root: str) -> Callable[..., Any]:
@@ -198,23 +197,27 @@ def _latin1(text: str) -> str:
 def _scope(request: Request, root: str) -> Scope:
     if isinstance(request, ASGIRequest):
         return _shifted(request.scope, root)
-    return _shifted(
-        {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "method": request.method,
-            "scheme": request._server_scheme(),
-            "path": request.path,
-            "raw_path": request.raw_path.encode("latin-1"),
-            "query_string": request.query_string.encode(),
-            "root_path": "",
-            "headers": encoded(request.headers.pairs()),
-            "client": (request._peer(), 0) if request._peer() else None,
-            "server": None,
-        },
-        root,
-    )
+    target = f"{request.raw_path}?{request.query_string}"
+    scope = scope_of("http", target, request.headers.pairs(), request._peer() or "")
+    scope.update(method=request.method, path=request.path, scheme=request._server_scheme())
+    return _shifted(scope, root)
+
+
+def scope_of(kind: str, target: str, headers: list[Pair], peer: str) -> Scope:
+    """As an ASGI server would have it; the method and the scheme are left out."""
+    path, _, query = target.partition("?")
+    return {
+        "type": kind,
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "path": unquote(path),
+        "raw_path": path.encode("latin-1"),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": encoded([(name.lower(), value) for name, value in headers]),
+        "client": (peer, 0) if peer else None,
+        "server": None,
+    }
 
 
 def _shifted(scope: Scope, root: str) -> Scope:

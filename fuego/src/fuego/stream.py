@@ -1,15 +1,7 @@
 """Responses whose body comes in parts, from sync or async iterables."""
 
 import threading
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -58,7 +50,7 @@ class StreamResponse(Response):
     async def close(self, mode: Mode) -> None:
         """What `on_loop` did not begin with."""
         chunks, self.chunks = self.chunks, ()
-        await _close(chunks, mode)
+        await close(chunks, mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +68,11 @@ class Event:
 
     def encode(self) -> bytes:
         lines = []
-        for name, value in (("event", self.event), ("id", self.id)):
+        for name, value in (("event", self.event), ("id", self.id), ("retry", self.retry)):
             if value is not None:
-                if any(character in value for character in "\r\n\0"):
+                if any(character in str(value) for character in "\r\n\0"):
                     raise ValueError(f"the {name} of an event is one line, not {value!r}")
                 lines.append(f"{name}: {value}")
-        if self.retry is not None:
-            lines.append(f"retry: {self.retry}")
         data = self.data.replace("\r\n", "\n").replace("\r", "\n")
         lines += [f"data: {line}" for line in data.split("\n")]
         return ("\n".join(lines) + "\n\n").encode(errors="replace")
@@ -124,7 +114,7 @@ class EventStream(StreamResponse):
 
 async def _event_chunks(
     events: Events, keep_alive: float, retry: int | None, lifecycle: Lifecycle
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     import asyncio
 
     if retry is not None:
@@ -173,7 +163,7 @@ async def as_async(chunks: Any) -> Any:
             async for chunk in chunks:
                 yield chunk
         finally:
-            await _close(chunks, ON_LOOP)
+            await close(chunks, ON_LOOP)
         return
     iterator, lock = iter(chunks), threading.Lock()
 
@@ -181,18 +171,18 @@ async def as_async(chunks: Any) -> Any:
         with lock:  # closed only between two steps, also where we were cancelled within one
             return next(iterator, _END)
 
-    def close() -> None:
+    def close_between() -> None:
         with lock:
-            drive(_close(chunks, IN_THREAD))
+            drive(close(chunks, IN_THREAD))
 
     try:
         while (chunk := await in_pool(step)) is not _END:
             yield chunk
     finally:
-        await in_pool(close)
+        await in_pool(close_between)
 
 
-async def _anext(iterator: AsyncIterator[Any]) -> Any:
+async def _anext(iterator: Any) -> Any:
     return await anext(iterator, _END)
 
 
@@ -200,8 +190,9 @@ def _encoded(chunk: Chunk) -> bytes:
     return chunk.encode(errors="replace") if isinstance(chunk, str) else chunk
 
 
-async def _close(chunks: Any, mode: Mode) -> None:
+async def close(chunks: Any, mode: Mode) -> None:
+    """Closes an iterable, where it can be."""
     asynchronous = isinstance(chunks, AsyncIterable)
-    close = getattr(chunks, "aclose" if asynchronous else "close", None)
-    if close is not None:
-        await mode.call(close, asynchronous)
+    closing = getattr(chunks, "aclose" if asynchronous else "close", None)
+    if closing is not None:
+        await mode.call(closing, asynchronous)

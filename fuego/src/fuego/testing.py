@@ -13,11 +13,11 @@ from wsgiref.validate import validator
 
 from . import cookies as cookies_module
 from .app import Fuego
-from .asgi import Message, Scope, encoded
+from .asgi import Message, Scope
 from .headers import Headers
 from .loop import SHARED
 from .modes import ON_LOOP
-from .mount import environ_of, wsgi_answer
+from .mount import environ_of, scope_of, wsgi_answer
 from .testing_form import File, multipart
 from .testing_socket import ClosedSocketError, RefusedSocketError, TestSocket
 from .wsgi import Environ, StartResponse
@@ -129,7 +129,8 @@ class TestClient:
         elif form is not None:
             body, kind = urlencode(form).encode(), "application/x-www-form-urlencoded"
         fields = self._completed(headers, body, kind)
-        scope = {**self._scope("http", target, fields), "method": method}
+        scope = scope_of("http", target, fields, self.client)
+        scope.update(method=method, scheme=self.scheme)
         if self.protocol == "wsgi":
             environ = environ_of(scope, Headers(fields))
             environ["PATH_INFO"] = unquote_to_bytes(scope["raw_path"]).decode("latin-1")
@@ -147,12 +148,11 @@ class TestClient:
     ) -> TestSocket:
         """Use it in a `with`: the handshake is its beginning, and a refusal a
         `RefusedSocketError`."""
-        scope = {
-            **self._scope("websocket", target, self._completed(headers, b"", None)),
-            "scheme": "wss" if self.scheme == "https" else "ws",
-            "subprotocols": list(subprotocols),
-            "extensions": {"websocket.http.response": {}},
-        }
+        fields = self._completed(headers, b"", None)
+        scope = scope_of("websocket", target, fields, self.client)
+        scope["scheme"] = "wss" if self.scheme == "https" else "ws"
+        scope["subprotocols"] = list(subprotocols)
+        scope["extensions"] = {"websocket.http.response": {}}
         return TestSocket(self.app.asgi, scope)
 
     def _completed(self, given: Pairs, body: bytes, kind: str | None) -> list[tuple[str, str]]:
@@ -190,22 +190,6 @@ class TestClient:
         with closing(wsgi_answer(validator(app), {**environ, "REQUEST_METHOD": "GET"})) as answer:
             status, fields = next(answer)
             return TestResponse(int(status[:3]), Headers(fields), list(islice(answer, chunks)))
-
-    def _scope(self, kind: str, target: str, headers: list[tuple[str, str]]) -> Scope:
-        path, _, query = target.partition("?")
-        return {
-            "type": kind,
-            "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "scheme": self.scheme,
-            "path": unquote_to_bytes(path).decode(errors="replace"),
-            "raw_path": path.encode("latin-1"),
-            "query_string": query.encode("latin-1"),
-            "root_path": "",
-            "headers": encoded([(name.lower(), value) for name, value in headers]),
-            "client": (self.client, 50000) if self.client else None,
-            "server": ("testserver", 80),
-        }
 
 
 async def exchange(app: Fuego, scope: Scope, body: bytes, limit: int | None) -> TestResponse:
