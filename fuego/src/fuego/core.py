@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 from .errors import ClientDisconnectedError, HTTPError
 from .forwarded import TrustedProxies
 from .lifecycle import Lifecycle
-from .modes import Mode
+from .modes import Mode, drive
 from .request import Request
 from .response import Response, as_response
 from .routing import Endpoint, Found, MethodError, Router, is_async
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from .app import Fuego
 
 log = logging.getLogger("fuego")
@@ -180,7 +178,7 @@ def _finished(request: Request, result: object) -> Response:
     return response
 
 
-async def _running_loop() -> "AbstractEventLoop":
+async def _running_loop() -> Any:
     import asyncio
 
     return asyncio.get_running_loop()
@@ -189,8 +187,6 @@ async def _running_loop() -> "AbstractEventLoop":
 def _nesting(middleware: Callable[..., Any], inner: Level) -> Callable[..., Awaitable[object]]:
     """`middleware(request, call_next)`; `call_next(request)` is the response, to be awaited in an
     async one."""
-    from .modes import drive
-
     asynchronous = is_async(middleware)
 
     async def run(request: Request, mode: Mode) -> object:

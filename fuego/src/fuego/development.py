@@ -130,4 +130,4 @@ def watched() -> Files:
 
 
 def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+    return any(part.startswith(".") for part in path.parts)

@@ -67,8 +67,7 @@ class Form(MultiDict):
 
 
 def parse(request: "Request") -> Form:
-    kind, _, _ = request.headers.get("content-type", "").partition(";")
-    kind = kind.strip().lower()
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":
         return _urlencoded(request)
     if kind == "multipart/form-data":

@@ -1,6 +1,7 @@
 """The bodies of errors: JSON or HTML by what the client accepts, and the development page."""
 
 from html import escape
+from traceback import format_exception
 
 from .errors import HTTPError, phrase
 from .request import Request
@@ -25,7 +26,7 @@ def answer(request: Request, error: Exception, debug: bool) -> Response:
     if isinstance(error, HTTPError) and 300 <= error.status <= 599:
         shown = error
     status, detail, headers = shown.status, shown.detail, shown.headers
-    trace = _trace(error) if debug and status == 500 else None
+    trace = "".join(format_exception(error)) if debug and status == 500 else None
     response: Response
     if prefers_html(request):
         content = f"<p>{escape(detail)}</p>"
@@ -76,9 +77,3 @@ def _number(text: str) -> float:
     except ValueError:
         return 0.0
     return number if 0 <= number <= 1 else 0.0
-
-
-def _trace(error: Exception) -> str:
-    import traceback
-
-    return "".join(traceback.format_exception(error))
