@@ -101,8 +101,7 @@ class Core:
     async def _take_body(self, request: Request, mode: Mode, endpoint: Endpoint) -> None:
         if endpoint.streams:
             request.limit, request.streams_body = endpoint.max_body, True
-            if request.reads_async:
-                request.loop = await mode.call(_running_loop, True)
+            request.loop = mode.loop
             return
         limit = self.max_body if endpoint.max_body is None else endpoint.max_body
         request.content = await mode.call(request.read, request.reads_async, limit)
@@ -178,12 +177,6 @@ def _finished(request: Request, result: object) -> Response:
     return response
 
 
-async def _running_loop() -> Any:
-    import asyncio
-
-    return asyncio.get_running_loop()
-
-
 def _nesting(middleware: Callable[..., Any], inner: Level) -> Callable[..., Awaitable[object]]:
     """`middleware(request, call_next)`; `call_next(request)` is the response, to be awaited in an
     async one."""
@@ -192,14 +185,11 @@ def _nesting(middleware: Callable[..., Any], inner: Level) -> Callable[..., Awai
     async def run(request: Request, mode: Mode) -> object:
         inside = mode.inside(asynchronous)
 
-        def call_next(request: Request) -> Awaitable[Response]:
-            return inner(request, inside)
+        def call_next(request: Request) -> Awaitable[Response] | Response:
+            answer = inner(request, inside)
+            return answer if asynchronous else drive(answer)
 
-        def call_next_now(request: Request) -> Response:
-            return drive(inner(request, inside))
-
-        following = call_next if asynchronous else call_next_now
-        return await mode.call(middleware, asynchronous, request, following)
+        return await mode.call(middleware, asynchronous, request, call_next)
 
     return run
 

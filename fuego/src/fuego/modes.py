@@ -39,26 +39,28 @@ class OnLoop:
         return await in_pool(lambda: function(*args, **kwargs))
 
     def inside(self, is_async: bool) -> "Mode":
-        if is_async:
-            return self
+        return self if is_async else InThread(self.loop, pooled=True)
+
+    @property
+    def loop(self) -> "AbstractEventLoop":
         import asyncio
 
-        return InThread(asyncio.get_running_loop(), pooled=True)
+        return asyncio.get_running_loop()
 
 
 class InThread:
     """`loop` is where async functions run; the shared one where there is no other."""
 
-    __slots__ = ("_loop", "_pooled")
+    __slots__ = ("_pooled", "loop")
     on_loop = False
 
     def __init__(self, loop: "AbstractEventLoop | None" = None, pooled: bool = False) -> None:
-        self._loop = loop
+        self.loop = loop
         self._pooled = pooled
 
     async def call(self, function: Function, is_async: bool, /, *args: Any, **kwargs: Any) -> Any:
         if is_async:
-            return run_on(self._loop or SHARED.loop(), function(*args, **kwargs))
+            return run_on(self.loop or SHARED.loop(), function(*args, **kwargs))
         return function(*args, **kwargs)
 
     def inside(self, is_async: bool) -> "Mode":
