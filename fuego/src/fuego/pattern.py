@@ -52,7 +52,6 @@ class Segment:
     """
 
     shape: str
-    parameters: tuple[Parameter, ...]
     rank: tuple[int, int, str]
     regex: re.Pattern[str]
     spans: bool
@@ -75,11 +74,8 @@ class Segment:
 class Pattern:
     path: str
     pieces: tuple[str | Parameter, ...]
+    names: tuple[str, ...]
     segments: tuple[Segment, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(piece.name for piece in self.pieces if isinstance(piece, Parameter))
 
     def build(self, values: Mapping[str, Any]) -> str:
         """The path with its parameters filled in. Raises ValueError where one does not fit."""
@@ -108,28 +104,24 @@ def parse(path: str, converters: Mapping[str, Converter] = CONVERTERS) -> Patter
     pieces: list[str | Parameter] = []
     names: list[str] = []
     for index, text in enumerate(_PARAMETER.split(path)):
-        if index % 2:
-            pieces.append(_parameter(path, text, names, converters))
-        elif "{" in text or "}" in text:
-            raise ValueError(f"route {path!r} has a brace without its partner")
-        else:
+        if index % 2 == 0:  # between two parameters
+            if "{" in text or "}" in text:
+                raise ValueError(f"route {path!r} has a brace without its partner")
             pieces.append(text)
-    return Pattern(path, tuple(pieces), tuple(_segment(part) for part in _split(pieces)))
-
-
-def _parameter(
-    path: str, text: str, names: list[str], converters: Mapping[str, Converter]
-) -> Parameter:
-    name, _, kind = text.partition(":")
-    kind = kind or "str"
-    if not name.isidentifier():
-        raise ValueError(f"route {path!r}: {name!r} is not a name for a parameter")
-    if name in names:
-        raise ValueError(f"route {path!r} has two parameters named {name!r}")
-    if kind not in converters:
-        raise ValueError(f"route {path!r}: {kind!r} is not one of {', '.join(sorted(converters))}")
-    names.append(name)
-    return Parameter(name, kind, converters[kind])
+            continue
+        name, _, kind = text.partition(":")
+        kind = kind or "str"
+        if not name.isidentifier():
+            raise ValueError(f"route {path!r}: {name!r} is not a name for a parameter")
+        if name in names:
+            raise ValueError(f"route {path!r} has two parameters named {name!r}")
+        if kind not in converters:
+            known = ", ".join(sorted(converters))
+            raise ValueError(f"route {path!r}: {kind!r} is not one of {known}")
+        names.append(name)
+        pieces.append(Parameter(name, kind, converters[kind]))
+    segments = tuple(_segment(part) for part in _split(pieces))
+    return Pattern(path, tuple(pieces), tuple(names), segments)
 
 
 def _split(pieces: list[str | Parameter]) -> list[list[str | Parameter]]:
@@ -149,7 +141,7 @@ def _split(pieces: list[str | Parameter]) -> list[list[str | Parameter]]:
 
 def _segment(part: list[str | Parameter]) -> Segment:
     shape, regex, literal = "", "", 0
-    parameters = tuple(piece for piece in part if isinstance(piece, Parameter))
+    converters = [piece.converter for piece in part if isinstance(piece, Parameter)]
     for piece in part:
         if isinstance(piece, str):
             shape += piece
@@ -158,12 +150,11 @@ def _segment(part: list[str | Parameter]) -> Segment:
         else:
             shape += f"{{:{piece.kind}}}"
             regex += f"({piece.converter.regex})"
-    widest = max((parameter.converter.rank for parameter in parameters), default=0)
+    widest = max((converter.rank for converter in converters), default=0)
     return Segment(
         shape,
-        parameters,
         (widest, -literal, shape),
         re.compile(regex, re.DOTALL),
-        any(parameter.converter.spans for parameter in parameters),
-        tuple(parameter.converter.convert for parameter in parameters),
+        any(converter.spans for converter in converters),
+        tuple(converter.convert for converter in converters),
     )

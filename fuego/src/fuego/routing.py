@@ -68,7 +68,7 @@ class Node:
     route: Route | None = None
 
     def child(self, segment: Segment) -> "Node":
-        if not segment.parameters:
+        if not segment.converts:
             return self.literal.setdefault(segment.shape, Node())
         for known, node in self.edges:
             if known.shape == segment.shape:
@@ -95,9 +95,9 @@ class Router:
         node = self._root
         folder: str | None = ""
         for segment in pattern.segments:
-            if segment.parameters and folder is not None:
+            if segment.converts and folder is not None:
                 self._folders[folder] = node
-            folder = None if segment.parameters or folder is None else f"{folder}/{segment.shape}"
+            folder = None if segment.converts or folder is None else f"{folder}/{segment.shape}"
             node = node.child(segment)
         route = node.route or Route(pattern)
         added = {method.upper(): endpoint for method in methods}
