@@ -79,8 +79,9 @@ class FileResponse(StreamResponse):
             for name in ("content-type", "accept-ranges"):
                 del self.headers[name]
             return
-        if request.method == "GET" and "range" in fields and self._same_for_range(request):
-            self._take_range(fields["range"])
+        same = (self.headers["etag"], self.headers["last-modified"])
+        if request.method == "GET" and fields.get("if-range", "").strip() in ("", *same):
+            self._take_range(fields.get("range", ""))
         self.chunks = self._read()
 
     def _is_known(self, request: Request) -> bool:
@@ -89,10 +90,6 @@ class FileResponse(StreamResponse):
             return _lists(fields["if-none-match"], self.headers["etag"], weak=True)
         since = _date(fields.get("if-modified-since", ""))
         return since is not None and self._modified <= since
-
-    def _same_for_range(self, request: Request) -> bool:
-        condition = request.headers.get("if-range", "").strip()
-        return condition in ("", self.headers["etag"], self.headers["last-modified"])
 
     def _take_range(self, field: str) -> None:
         """One range; a list of them is answered with the whole, as is what we cannot read."""
@@ -150,13 +147,16 @@ def _date(field: str) -> int | None:
         return None
 
 
-def within(folder: Path, path: str) -> Path | None:
-    """The file at a path below a folder; None where it leads out of it, by dots, by a link or
-    otherwise. `folder` is resolved already."""
-    if "\0" in path or "\\" in path or path.startswith("/"):
-        return None
+def within(folder: Path, path: str) -> Path:
+    """The file at a path below a folder. 404 where it is hidden, or leads out of the folder, by
+    dots, by a link or otherwise. `folder` is resolved already."""
+    hidden = any(part.startswith(".") for part in path.split("/"))
+    if hidden or "\0" in path or "\\" in path or path.startswith("/"):
+        raise HTTPError(404)
     found = Path(os.path.realpath(folder / path))  # Path.resolve fails on a loop of links
-    return found if found.is_relative_to(folder) else None
+    if not found.is_relative_to(folder):
+        raise HTTPError(404)
+    return found
 
 
 def folder_handler(folder: str | os.PathLike[str]) -> Callable[..., Any]:
@@ -165,10 +165,6 @@ def folder_handler(folder: str | os.PathLike[str]) -> Callable[..., Any]:
         raise ValueError(f"static folder {str(folder)!r} is not there")
 
     def static(request: Request, path: str) -> FileResponse:
-        hidden = any(part.startswith(".") for part in path.split("/"))
-        found = None if hidden else within(root, path)
-        if found is None:
-            raise HTTPError(404)
-        return FileResponse(found)
+        return FileResponse(within(root, path))
 
     return static

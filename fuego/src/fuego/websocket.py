@@ -53,10 +53,8 @@ class WebSocket(ASGIRequest):
             raise ValueError(f"the client does not offer {subprotocol!r}: {self.subprotocols}")
         await self._connect()
         pairs = [checked(name, value) for name, value in headers]
-        message: Message = {"type": "websocket.accept", "headers": encoded(pairs)}
-        if subprotocol is not None:
-            message["subprotocol"] = subprotocol
-        await self._send(message)
+        accepted = {"type": "websocket.accept", "subprotocol": subprotocol}
+        await self._send({**accepted, "headers": encoded(pairs)})
         self.phase = "open"
 
     async def receive(self) -> str | bytes:
