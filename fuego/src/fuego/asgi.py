@@ -127,7 +127,7 @@ def adapt(core: Core) -> ASGIApp:
         except ClientDisconnectedError:
             return
         if isinstance(response, StreamResponse):
-            await _send_stream(core, request, response, send)
+            await _send_stream(request, response, send)
         else:
             body, status = response.body, response.status
             headers = encoded(response._pairs)
@@ -146,9 +146,7 @@ def adapt(core: Core) -> ASGIApp:
     return asgi
 
 
-async def _send_stream(
-    core: Core, request: ASGIRequest, response: StreamResponse, send: Send
-) -> None:
+async def _send_stream(request: ASGIRequest, response: StreamResponse, send: Send) -> None:
     """Ends early where the client leaves: the source of the chunks is closed then."""
     import asyncio
 
@@ -181,7 +179,7 @@ async def _send_stream(
         await response.close(ON_LOOP)
     error = None if pumping.cancelled() else pumping.exception()
     if error is not None and not isinstance(error, OSError | ClientDisconnectedError):
-        core.log_error(request, error)
+        request.core.log_error(request, error)
         raise error  # the server must end the connection: the client cannot tell otherwise
 
 

@@ -140,10 +140,8 @@ class Core:
         status = error.status if isinstance(error, HTTPError) else 500
         kinds = [kind for kind in type(error).__mro__ if kind in handlers]
         specific = [kind for kind in kinds if kind not in (Exception, HTTPError)]
-        for key in (*specific, status, *kinds):
-            if key in handlers:
-                return handlers[key]
-        return None
+        order = (*specific, status, *kinds)
+        return next((handlers[key] for key in order if key in handlers), None)
 
     def log_error(self, request: Request, error: BaseException) -> None:
         log.error(

@@ -43,22 +43,18 @@ class ServerIPv6(Server):
 
 
 def make_server(app: WSGIApp, host: str, port: int) -> Server:
-    kind = ServerIPv6 if ":" in host else Server
-    return simple_server.make_server(host, port, _end_to_end(app), kind)
+    def end_to_end(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Leaves out what concerns the connection alone, such as the Upgrade of a 426: wsgiref
+        would fail on it."""
 
-
-def _end_to_end(app: WSGIApp) -> WSGIApp:
-    """Leaves out what concerns the connection alone, such as the Upgrade of a 426: wsgiref would
-    fail on it."""
-
-    def without_hops(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> object:
             kept = [(name, value) for name, value in headers if not is_hop_by_hop(name)]
             return start_response(status, kept, exc_info)
 
         return app(environ, start)
 
-    return without_hops
+    kind = ServerIPv6 if ":" in host else Server
+    return simple_server.make_server(host, port, end_to_end, kind)
 
 
 def run(
@@ -67,21 +63,17 @@ def run(
     if reload and CHILD not in os.environ:
         raise SystemExit(supervise([sys.executable, *sys.orig_argv[1:]]))
     if protocol == "asgi":
-        serve_asgi(app, host, port)
+        try:
+            import uvicorn
+        except ImportError:
+            raise MissingExtraError("protocol='asgi'", "asgi") from None
+        uvicorn.run(app.asgi, host=host, port=port)
         return
     with make_server(app.wsgi, host, port) as server:
         shown = f"[{host}]" if ":" in host else host
         print(f"Fuego serves http://{shown}:{server.server_port}/ (Ctrl-C ends it)", flush=True)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
-
-
-def serve_asgi(app: "Fuego", host: str, port: int) -> None:
-    try:
-        import uvicorn
-    except ImportError:
-        raise MissingExtraError("protocol='asgi'", "asgi") from None
-    uvicorn.run(app.asgi, host=host, port=port)
 
 
 def supervise(command: list[str]) -> int:

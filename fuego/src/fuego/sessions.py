@@ -1,7 +1,6 @@
 """Sessions in a signed cookie: the client can read them, and cannot change them."""
 
 import json
-from typing import Any
 
 from .errors import MissingExtraError
 from .middleware import Middleware, Steps
@@ -30,17 +29,13 @@ def sessions(
         raise ValueError("sessions: a secret needs at least 16 characters; try secrets.token_hex()")
     serializer = URLSafeTimedSerializer(secret, salt="fuego.session")
 
-    def load(request: Request) -> dict[str, Any]:
+    def middleware(request: Request) -> Steps:
         try:
             found = serializer.loads(request.cookies.get(cookie, ""), max_age=max_age)
         except (BadData, ValueError, RecursionError):
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def middleware(request: Request) -> Steps:
-        session = load(request)
-        before = encode_json(session)
-        request.state["session"] = session
+            found = {}
+        request.state["session"] = found if isinstance(found, dict) else {}
+        before = encode_json(request.state["session"])
         response = yield
         response.headers.vary("Cookie")
         after = encode_json(request.state["session"])

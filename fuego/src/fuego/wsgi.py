@@ -113,8 +113,7 @@ def decoded(value: str) -> str:
 class Sending:
     """A body that does what is left to do once the server has sent it."""
 
-    def __init__(self, core: Core, request: Request, response: Response) -> None:
-        self._core = core
+    def __init__(self, request: Request, response: Response) -> None:
         self._request = request
         self._response = response
 
@@ -127,14 +126,14 @@ class Sending:
         try:
             yield from self._response.in_thread(SHARED.run)
         except Exception as error:
-            self._core.log_error(self._request, error)
+            self._request.core.log_error(self._request, error)
             raise  # the server must end the connection: the client cannot tell otherwise
 
     def close(self) -> None:
         if isinstance(self._response, StreamResponse):
             drive(self._response.close(IN_THREAD))
         if self._request.tasks:
-            SHARED.run(self._core.lifecycle.spawn(self._request))
+            SHARED.run(self._request.core.lifecycle.spawn(self._request))
         else:
             self._request.release()
 
@@ -152,7 +151,7 @@ def adapt(core: Core) -> WSGIApp:
         line = lines.get(status) or f"{status} {phrase(status)}"
         start_response(line, response.wire_headers())
         if response.streams or request.unfinished:
-            return cast("Iterable[bytes]", Sending(core, request, response))
+            return cast("Iterable[bytes]", Sending(request, response))
         return () if request.method == "HEAD" else (response.body,)
 
     return wsgi
