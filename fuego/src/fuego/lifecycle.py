@@ -57,17 +57,17 @@ class Lifecycle:
         self.stopping = True
         for future in tuple(self._waiting):
             with suppress(RuntimeError):  # its loop is closed
-                future.get_loop().call_soon_threadsafe(_settle, future)
+                future.get_loop().call_soon_threadsafe(future.cancel)
 
     @contextmanager
     def awaited_stop(self) -> "Iterator[Future[None]]":
-        """Done once the app is to stop."""
+        """A future that is cancelled, and so done, once the app is to stop."""
         import asyncio
 
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         if self.stopping:
-            _settle(future)
+            future.cancel()
         try:
             yield future
         finally:
@@ -99,11 +99,6 @@ class Lifecycle:
 
         while self._tasks:
             await asyncio.wait(self._tasks)
-
-
-def _settle(future: "Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 async def _run_tasks(request: "Request") -> None:
