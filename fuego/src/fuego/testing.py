@@ -6,6 +6,7 @@ import json as json_module
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partialmethod
 from itertools import islice
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes, urlencode
@@ -14,7 +15,7 @@ from wsgiref.validate import validator
 from . import cookies as cookies_module
 from .app import Fuego
 from .asgi import Message, Scope
-from .headers import Headers
+from .headers import HeaderInput, Headers, Pair
 from .loop import SHARED
 from .modes import ON_LOOP
 from .mount import environ_of, scope_of, wsgi_answer
@@ -23,8 +24,6 @@ from .testing_socket import ClosedSocketError, RefusedSocketError, TestSocket
 from .wsgi import Environ, StartResponse
 
 __all__ = ["ClosedSocketError", "RefusedSocketError", "TestClient", "TestResponse", "TestSocket"]
-
-Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,33 +85,12 @@ class TestClient:
         else:
             SHARED.run(lifecycle.stop(ON_LOOP))
 
-    def get(self, target: str, **options: Any) -> TestResponse:
-        return self.request("GET", target, **options)
-
-    def post(self, target: str, **options: Any) -> TestResponse:
-        return self.request("POST", target, **options)
-
-    def put(self, target: str, **options: Any) -> TestResponse:
-        return self.request("PUT", target, **options)
-
-    def patch(self, target: str, **options: Any) -> TestResponse:
-        return self.request("PATCH", target, **options)
-
-    def delete(self, target: str, **options: Any) -> TestResponse:
-        return self.request("DELETE", target, **options)
-
-    def head(self, target: str, **options: Any) -> TestResponse:
-        return self.request("HEAD", target, **options)
-
-    def options(self, target: str, **options: Any) -> TestResponse:
-        return self.request("OPTIONS", target, **options)
-
     def request(
         self,
         method: str,
         target: str,
         *,
-        headers: Pairs = (),
+        headers: HeaderInput = (),
         body: bytes = b"",
         json: object = None,
         form: Mapping[str, str] | None = None,
@@ -143,8 +121,16 @@ class TestClient:
         self._keep_cookies(response)
         return response
 
+    get = partialmethod(request, "GET")
+    post = partialmethod(request, "POST")
+    put = partialmethod(request, "PUT")
+    patch = partialmethod(request, "PATCH")
+    delete = partialmethod(request, "DELETE")
+    head = partialmethod(request, "HEAD")
+    options = partialmethod(request, "OPTIONS")
+
     def websocket(
-        self, target: str, *, headers: Pairs = (), subprotocols: Iterable[str] = ()
+        self, target: str, *, headers: HeaderInput = (), subprotocols: Iterable[str] = ()
     ) -> TestSocket:
         """Use it in a `with`: the handshake is its beginning, and a refusal a
         `RefusedSocketError`."""
@@ -155,7 +141,7 @@ class TestClient:
         scope["extensions"] = {"websocket.http.response": {}}
         return TestSocket(self.app.asgi, scope)
 
-    def _completed(self, given: Pairs, body: bytes, kind: str | None) -> list[tuple[str, str]]:
+    def _completed(self, given: HeaderInput, body: bytes, kind: str | None) -> list[Pair]:
         pairs = list(given.items() if isinstance(given, Mapping) else given)
         names = {name.lower() for name, _ in pairs}
         if kind is not None and "content-type" not in names:
@@ -180,14 +166,13 @@ class TestClient:
     def _wsgi(self, environ: Environ, chunks: int | None) -> TestResponse:
         # The validator is for the response. What it minds in a request, which a test may want to
         # send all the same, is put in behind its back.
-        behind: Environ = {
-            key: environ.pop(key) for key in ("REQUEST_METHOD", "CONTENT_LENGTH") if key in environ
-        }
+        def app(checked: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            method, length = environ["REQUEST_METHOD"], environ.get("CONTENT_LENGTH", "")
+            sent = {**checked, "REQUEST_METHOD": method, "CONTENT_LENGTH": length}
+            return self.app.wsgi(sent, start_response)
 
-        def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-            return self.app.wsgi({**environ, **behind}, start_response)
-
-        with closing(wsgi_answer(validator(app), {**environ, "REQUEST_METHOD": "GET"})) as answer:
+        harmless = {**environ, "REQUEST_METHOD": "GET", "CONTENT_LENGTH": ""}
+        with closing(wsgi_answer(validator(app), harmless)) as answer:
             status, fields = next(answer)
             return TestResponse(int(status[:3]), Headers(fields), list(islice(answer, chunks)))
 
