@@ -77,12 +77,8 @@ def parse(request: "Request") -> Form:
 
 def _urlencoded(request: "Request") -> Form:
     try:
-        pairs = parse_qsl(
-            request.body.decode(),
-            keep_blank_values=True,
-            max_num_fields=MAX_FIELDS,
-            errors="strict",
-        )
+        text = request.body.decode()
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError:
         raise HTTPError(400, "the form has too many fields, or is not UTF-8") from None
     return Form(pairs, [])

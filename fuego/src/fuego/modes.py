@@ -6,6 +6,7 @@ ones go to a loop; there the coroutine never suspends, and `drive` runs it like 
 """
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,20 +22,19 @@ Function = Callable[..., Any]
 THREADS = 40  # sync handlers that can wait at once in one process under ASGI
 
 
+@dataclass(slots=True)
 class OnLoop:
     """`nested`: a thread of the pool waits for us. Another one might never come free, so sync
     functions get threads of their own."""
 
-    __slots__ = ("_nested",)
-    on_loop = True  # where async functions need no `call`; elsewhere sync ones do not
+    nested: bool = False
 
-    def __init__(self, nested: bool = False) -> None:
-        self._nested = nested
+    on_loop = True  # where async functions need no `call`; elsewhere sync ones do not
 
     async def call(self, function: Function, is_async: bool, /, *args: Any, **kwargs: Any) -> Any:
         if is_async:
             return await function(*args, **kwargs)
-        if self._nested:
+        if self.nested:
             return await _in_new_thread(lambda: function(*args, **kwargs))
         return await in_pool(lambda: function(*args, **kwargs))
 
@@ -48,15 +48,14 @@ class OnLoop:
         return asyncio.get_running_loop()
 
 
+@dataclass(slots=True)
 class InThread:
     """`loop` is where async functions run; the shared one where there is no other."""
 
-    __slots__ = ("_pooled", "loop")
-    on_loop = False
+    loop: "AbstractEventLoop | None" = None
+    pooled: bool = False
 
-    def __init__(self, loop: "AbstractEventLoop | None" = None, pooled: bool = False) -> None:
-        self.loop = loop
-        self._pooled = pooled
+    on_loop = False
 
     async def call(self, function: Function, is_async: bool, /, *args: Any, **kwargs: Any) -> Any:
         if is_async:
@@ -64,7 +63,7 @@ class InThread:
         return function(*args, **kwargs)
 
     def inside(self, is_async: bool) -> "Mode":
-        return OnLoop(nested=self._pooled) if is_async else self
+        return OnLoop(nested=self.pooled) if is_async else self
 
 
 Mode = OnLoop | InThread

@@ -6,13 +6,12 @@ from functools import wraps
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
-from .pattern import parse
+from .pattern import Converter, parse
 from .response import Response
 from .routing import WEBSOCKET, Endpoint, is_async, place
 
 if TYPE_CHECKING:
     from .core import Core
-    from .pattern import Converter
 
 Result = Response | Mapping[str, Any] | list[Any] | str | bytes | None
 Handler = Callable[..., Result | Awaitable[Result]]
@@ -37,7 +36,7 @@ class Registry:
     _core: "Core"
     _prefix: str = ""
     _middleware: tuple[Middleware, ...] = ()
-    _converters: "dict[str, Converter]"
+    _converters: dict[str, Converter]
 
     def route(
         self,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .forms import Form
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_MAX_QUERY_FIELDS = 1000
+_MAX_FIELDS = 1000  # of a query
 
 Chunks = Iterator[bytes] | AsyncIterator[bytes]
 Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -112,11 +112,8 @@ class Request:
     def query(self) -> MultiDict:
         if self._query is None:
             try:
-                pairs = parse_qsl(
-                    self.query_string,
-                    keep_blank_values=True,
-                    max_num_fields=_MAX_QUERY_FIELDS,
-                )
+                text = self.query_string
+                pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
             except ValueError:
                 raise HTTPError(400, "the query string has too many fields") from None
             self._query = MultiDict(pairs)

@@ -187,9 +187,8 @@ def _search(
 
 
 def is_async(function: Handler) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object with an async __call__
-    )
+    called = getattr(function, "__call__", None)  # noqa: B004 - of an object, it may be async
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 
 def _check_signature(pattern: Pattern, handler: Handler) -> None:

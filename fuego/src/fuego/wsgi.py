@@ -1,7 +1,7 @@
 """The WSGI side (PEP 3333)."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from .body import CHUNK, Collector, Content, announced_length, too_large
 from .core import Core
@@ -151,7 +151,7 @@ def adapt(core: Core) -> WSGIApp:
         line = lines.get(status) or f"{status} {phrase(status)}"
         start_response(line, response.wire_headers())
         if response.streams or request.unfinished:
-            return cast("Iterable[bytes]", Sending(request, response))
+            return Sending(request, response)
         return () if request.method == "HEAD" else (response.body,)
 
     return wsgi
