@@ -88,9 +88,13 @@ class ASGIRequest(Request):
         return False
 
     async def read(self, limit: int) -> Content:
-        with Collector() as collector:
+        collector = Collector()
+        try:
             async for chunk in self._chunks(limit):
                 collector.add(chunk)
+        except BaseException:
+            collector.discard()
+            raise
         return collector.content()
 
     async def _chunks(self, limit: int) -> AsyncIterator[bytes]:

@@ -1,7 +1,7 @@
 """Bodies: bounded, in memory while they are small, then in a file."""
 
 from collections.abc import Iterator
-from typing import IO, Self
+from typing import IO
 
 from .errors import HTTPError
 from .headers import Headers
@@ -40,7 +40,7 @@ def chunks_of(content: Content) -> Iterator[bytes]:
 
 class Collector:
     """Takes a body in chunks, bounded by whoever reads them. A file that `content` gives is to
-    be closed; where the `with` fails none is left."""
+    be closed."""
 
     __slots__ = ("_chunks", "_file", "size")
 
@@ -65,9 +65,6 @@ class Collector:
     def content(self) -> Content:
         return b"".join(self._chunks) if self._file is None else self._file
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._file is not None:
+    def discard(self) -> None:
+        if self._file is not None:
             self._file.close()

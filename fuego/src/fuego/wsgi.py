@@ -75,9 +75,13 @@ class WSGIRequest(Request):
         return bool(environ.get("CONTENT_LENGTH")) or "HTTP_TRANSFER_ENCODING" in environ
 
     def read(self, limit: int) -> Content:
-        with Collector() as collector:
+        collector = Collector()
+        try:
             for chunk in self._chunks(limit):
                 collector.add(chunk)
+        except BaseException:
+            collector.discard()
+            raise
         return collector.content()
 
     def _chunks(self, limit: int) -> Iterator[bytes]:
