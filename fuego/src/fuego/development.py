@@ -11,15 +11,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from socketserver import TCPServer, ThreadingMixIn
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from wsgiref import simple_server
 from wsgiref.util import is_hop_by_hop
 
+from .app import Fuego
 from .errors import MissingExtraError
 from .wsgi import Environ, StartResponse, WSGIApp
-
-if TYPE_CHECKING:
-    from .app import Fuego
 
 CHILD = "FUEGO_RELOADED"
 POLL = 0.3  # seconds between two looks at the files
@@ -58,7 +56,7 @@ def make_server(app: WSGIApp, host: str, port: int) -> Server:
 
 
 def run(
-    app: "Fuego", host: str, port: int, *, reload: bool, protocol: Literal["wsgi", "asgi"]
+    app: Fuego, host: str, port: int, *, reload: bool, protocol: Literal["wsgi", "asgi"]
 ) -> None:
     if reload and CHILD not in os.environ:
         raise SystemExit(supervise([sys.executable, *sys.orig_argv[1:]]))

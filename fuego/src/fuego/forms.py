@@ -1,19 +1,16 @@
 """Forms: fields, and files that go to disk past a limit."""
 
+import os
 import tempfile
 from collections.abc import Iterable
 from functools import partial
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, cast
 from urllib.parse import parse_qsl
 
 from .body import SPOOL, chunks_of
 from .errors import HTTPError, MissingExtraError
 from .multidict import MultiDict
-
-if TYPE_CHECKING:
-    import os
-
-    from .request import Request
+from .request import Request
 
 MAX_FIELDS = 1000
 MAX_FIELD = 1024 * 1024  # bytes of a field that is not a file
@@ -41,7 +38,7 @@ class Upload:
         self.file.seek(0)
         return self.file.read()
 
-    def save(self, path: "str | os.PathLike[str]") -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         from shutil import copyfileobj
 
         self.file.seek(0)
@@ -66,7 +63,7 @@ class Form(MultiDict):
             upload.file.close()
 
 
-def parse(request: "Request") -> Form:
+def parse(request: Request) -> Form:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":
         return _urlencoded(request)
@@ -75,7 +72,7 @@ def parse(request: "Request") -> Form:
     raise HTTPError(400, "the body is not a form")
 
 
-def _urlencoded(request: "Request") -> Form:
+def _urlencoded(request: Request) -> Form:
     try:
         text = request.body.decode()
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
@@ -84,7 +81,7 @@ def _urlencoded(request: "Request") -> Form:
     return Form(pairs, [])
 
 
-def _multipart(request: "Request") -> Form:
+def _multipart(request: Request) -> Form:
     try:
         import multipart
     except ImportError:

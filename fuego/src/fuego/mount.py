@@ -4,27 +4,25 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from .asgi import ASGIApp, ASGIRequest, Message, Scope, encoded
 from .body import Content, chunks_of
 from .headers import Headers, Pair
 from .modes import IN_THREAD, ON_LOOP, drive
+from .registry import Registry
 from .request import Request
 from .response import Response
 from .routing import WEBSOCKET, is_async
 from .stream import StreamResponse, close
+from .websocket import WebSocket
 from .wsgi import Environ, WSGIApp, WSGIRequest
-
-if TYPE_CHECKING:
-    from .registry import Registry
-    from .websocket import WebSocket
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
-def mount(registry: "Registry", prefix: str, app: Any) -> None:
+def mount(registry: Registry, prefix: str, app: Any) -> None:
     from .app import Fuego
 
     if not callable(getattr(app, "asgi", app)):
@@ -130,7 +128,7 @@ async def _asgi_answer(app: ASGIApp, scope: Scope, body: Iterator[Message]) -> A
 
 
 def _socket_handler(app: ASGIApp, root: str) -> Callable[..., Any]:
-    async def call(socket: "WebSocket", rest: str = "") -> None:
+    async def call(socket: WebSocket, rest: str = "") -> None:
         socket.phase = "closed"  # the mounted app speaks for itself from here on
         await app(_shifted(socket.scope, root), socket.receive_message, socket.send_message)
 

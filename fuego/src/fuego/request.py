@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from urllib.parse import parse_qsl
 
 from . import cookies
@@ -85,8 +85,7 @@ class Request:
         """What the session middleware keeps for this client; signed, not secret."""
         if "session" not in self.state:
             raise RuntimeError("sessions need app.middleware(sessions(secret=...))")
-        session: dict[str, Any] = self.state["session"]
-        return session
+        return cast("dict[str, Any]", self.state["session"])
 
     @property
     def headers(self) -> Headers:

@@ -132,7 +132,9 @@ async def _event_chunks(
                     event, waiting = waiting.result(), None
                     if event is _END:
                         return
-                    yield _event(event).encode()
+                    if not isinstance(event, Event):
+                        event = Event(event if isinstance(event, str) else encode_json(event))
+                    yield event.encode()
                 elif not stop.done():
                     yield b": keep-alive\n\n"
         finally:
@@ -140,12 +142,6 @@ async def _event_chunks(
                 waiting.cancel()
                 await asyncio.wait({waiting})
             await iterator.aclose()
-
-
-def _event(value: Event | str | dict[str, Any]) -> Event:
-    if isinstance(value, Event):
-        return value
-    return Event(value if isinstance(value, str) else encode_json(value))
 
 
 def as_sync(chunks: Any, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> Iterator[Any]:
