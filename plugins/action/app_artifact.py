@@ -2,12 +2,15 @@
 
 Takes the app's `name` for messages, `source`, the folder of its source, or the folder in the
 repository `git`, of which `version` is a tag, branch or commit, `packages`, folders of local
-packages that are built into wheels, `lock`, the server's requirements with hashes, and `cache`,
-where artifacts are kept (fuego-deploy in the user's cache folder). Returns `id`, 12 hexadecimal
-digits, and `archive`, the file; with --check, where it would be.
+packages that are built into wheels, `requirements` (PEP 508) and `distributions`, files of wheels
+and sdists, beside the source or in place of it, `index_url`, the package index by which what is not
+pinned is resolved, `lock`, the server's requirements with hashes, and `cache`, where artifacts are
+kept (fuego-deploy in the user's cache folder). Returns `id`, 12 hexadecimal digits, and `archive`,
+the file; with --check, where it would be.
 
 The id follows from the paths, executable bits, symlinks and bytes of the source's and the packages'
-files, and from the lock. Modification times and owners do not count, nor do the bytes of wheels.
+files, from the requirements, the bytes of the distributions, and the lock. Modification times and
+owners do not count, nor do the bytes of wheels built here.
 """
 
 import sys
@@ -43,6 +46,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "version": {"type": "str", "default": ""},
                 "working_dir": {"type": "str", "default": "."},
                 "packages": {"type": "list", "elements": "path", "default": []},
+                "requirements": {"type": "list", "elements": "str", "default": []},
+                "distributions": {"type": "list", "elements": "path", "default": []},
+                "index_url": {"type": "str", "default": ""},
                 "lock": {"type": "path", "required": True},
                 "cache": {"type": "path"},
             }
@@ -54,6 +60,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 folder_of(given, cache),
                 Path(given["lock"]),
                 tuple(Path(folder) for folder in given["packages"]),
+                tuple(given["requirements"]),
+                tuple(Path(file) for file in given["distributions"]),
+                str(given["index_url"]),
                 whole=bool(given["git"]),
             )
             if self._task.check_mode:
@@ -72,7 +81,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 
 def folder_of(given: dict[str, Any], cache: Path) -> Path:
-    """The source as a folder. Raises DeployError."""
+    """The source as a folder, an empty one where it has none. Raises DeployError."""
+    if not given["git"] and not given["source"]:
+        empty = cache / "empty"
+        empty.mkdir(parents=True, exist_ok=True)
+        return empty
     if not given["git"]:
         return Path(given["source"])
     key = f"apps.{given['name']}.source"

@@ -14,6 +14,7 @@ from fleet.source import (
     check_module,
     check_package,
     protocol_hint,
+    requirement_problem,
 )
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -29,6 +30,8 @@ OURS = {
     "WorkingDirectory": "it follows the key working_dir",
 }
 """Directives of the unit that follow from other keys, and which."""
+SYSTEM_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?(=[\w.+:~-]+)?\Z")
+"""Debian Policy, section 5.6.1, with the architecture and version that apt takes."""
 DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(\.{LABEL})*\Z")
 
 
@@ -74,6 +77,12 @@ def check_entry(app: App, catalogue: Catalogue, errors: list[str]) -> None:
         )
     if "health" not in app.bad:
         _check_health(app, errors)
+    for package in spec["packages"] if "packages" not in app.bad else ():
+        if not SYSTEM_PACKAGE.match(package):
+            errors.append(
+                f"{app.at('packages')}: '{package}' is not the name of a system package; write it "
+                "as apt does, such as libpq5 (packages of Python go into requirements)"
+            )
     if "unit" not in app.bad:
         _check_unit(app, errors)
     for word in spec["server_args"] if "server_args" not in app.bad else ():
@@ -155,8 +164,16 @@ def check_source(app: App, root: Path, errors: list[str]) -> None:
     if "source" in app.bad or "source" not in app.spec:
         return
     source, at = app.spec["source"], app.at("source")
-    if "path" not in source and "git" not in source:
-        errors.append(f"{at}: names neither path, a folder, nor git, a repository; name one")
+    source["distributions"] = _distributions(source, at, root, errors)
+    for line in source["requirements"]:
+        if problem := requirement_problem(line):
+            errors.append(f"{at}.requirements: {line!r}: {problem}")
+    brought = bool(source["requirements"] or source["distributions"])
+    if "path" not in source and "git" not in source and not brought:
+        errors.append(
+            f"{at}: names neither path, a folder, nor git, a repository, nor requirements or "
+            "distributions; name one"
+        )
         return
     if "version" in source and "git" not in source:
         errors.append(f"{at}.version: a folder has none; name a repository with git")
@@ -171,10 +188,14 @@ def check_source(app: App, root: Path, errors: list[str]) -> None:
         for package in packages:
             check_package(f"{at}.packages", package, errors)
         return
-    folder = (root / Path(source["path"]).expanduser()).absolute()
-    source["path"] = str(folder)
     for package in packages:
         check_package(f"{at}.packages", package, errors)
+    if "path" not in source:
+        if below != Path():
+            errors.append(f"{app.at('working_dir')}: the source has no folder; leave it out")
+        return
+    folder = (root / Path(source["path"]).expanduser()).absolute()
+    source["path"] = str(folder)
     if (
         check_folder(f"{at}.path", folder, errors)
         and "callable" not in app.bad
@@ -186,7 +207,21 @@ def check_source(app: App, root: Path, errors: list[str]) -> None:
                 f"{app.at('working_dir')}: '{below}' is no folder in {folder}; name one in it"
             )
         else:
-            check_module(app.at("callable"), app.spec["callable"], inside, packages, errors)
+            target = app.spec["callable"]
+            check_module(app.at("callable"), target, inside, packages, errors, brought)
+
+
+def _distributions(source: Plain, at: str, root: Path, errors: list[str]) -> list[str]:
+    """The files of wheels and sdists, absolute; each has to be there."""
+    found = [(root / Path(file).expanduser()).absolute() for file in source["distributions"]]
+    for file in found:
+        if not file.name.endswith((".whl", ".tar.gz")):
+            errors.append(
+                f"{at}.distributions: {file} is neither a wheel (.whl) nor an sdist (.tar.gz)"
+            )
+        elif not file.is_file():
+            errors.append(f"{at}.distributions: there is no file {file}; mend the path or build it")
+    return [str(file) for file in found]
 
 
 def _check_repository(source: Plain, at: str, root: Path, errors: list[str]) -> None:

@@ -5,24 +5,39 @@ import difflib
 import re
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
-CALLABLE = re.compile(rf"{NAME}:{NAME}(?P<call>\(.*\))?\Z")
+CALLABLE = re.compile(rf"{NAME}:{NAME}(?P<call>\(.*\)(\.{NAME})?)?\Z")
 PROJECT_FILES = ("pyproject.toml", "setup.py")
 REQUIREMENTS = (*PROJECT_FILES, "setup.cfg", "pylock.toml", "uv.lock", "requirements*.txt")
 
 
 def call_problem(target: str) -> str:
-    """What is wrong with the arguments of a factory, `module:attribute(…)`; nothing for others."""
+    """What is wrong with the calls of a factory, `module:attribute(…)`, or of a chain of them,
+    `module:Class(…).method(…)`; nothing for others."""
     match = CALLABLE.match(target)
     if not match or not match["call"]:
         return ""
-    expression = target.partition(":")[2]
     try:
-        call = ast.parse(expression, mode="eval").body
+        node: ast.expr = ast.parse(target.partition(":")[2], mode="eval").body
     except (SyntaxError, ValueError) as problem:
         return f"its arguments are no Python ({problem})"
-    if not isinstance(call, ast.Call) or ast.unparse(call.func) != expression.partition("(")[0]:
-        return "it is called more than once"
+    while not isinstance(node, ast.Name):
+        if isinstance(node, ast.Attribute):
+            node = node.value
+        elif not isinstance(node, ast.Call):
+            return f"'{ast.unparse(node)}' is neither a name nor a call"
+        elif isinstance(node.func, ast.Call):
+            return "what it returns is called at once"
+        elif problem_there := _arguments_problem(node):
+            return problem_there
+        else:
+            node = node.func
+    return ""
+
+
+def _arguments_problem(call: ast.Call) -> str:
     given = [*call.args, *(word.value for word in call.keywords if word.arg)]
     if len(given) < len(call.args) + len(call.keywords):
         return "its arguments are spread"
@@ -57,6 +72,17 @@ def check_folder(path: str, folder: Path, errors: list[str]) -> bool:
     return False
 
 
+def requirement_problem(line: str) -> str:
+    """What is wrong with a requirement from an index; nothing where it is well written."""
+    try:
+        found = Requirement(line)
+    except InvalidRequirement as problem:
+        return f"{str(problem).splitlines()[0]}; write it as name==version"
+    if found.url and not re.match(r"(https|git\+https|git\+ssh)://", found.url):
+        return "hosts cannot reach its address; name a file in distributions instead"
+    return ""
+
+
 def check_package(path: str, folder: Path, errors: list[str]) -> None:
     """Whether a local package can be built from `folder`."""
     if check_folder(path, folder, errors) and not any(
@@ -69,12 +95,17 @@ def check_package(path: str, folder: Path, errors: list[str]) -> None:
 
 
 def check_module(
-    path: str, target: str, source: Path, packages: list[Path], errors: list[str]
+    path: str,
+    target: str,
+    source: Path,
+    packages: list[Path],
+    errors: list[str],
+    brought: bool = False,
 ) -> None:
     """Refuse a callable whose module is clearly not there.
 
-    A module that a requirement may bring is left to the import at stage, unless a module of the
-    source has nearly its name.
+    A module that a requirement may bring, one of the entry's (`brought`) or of the source's, is
+    left to the import at stage, unless a module of the source has nearly its name.
     """
     parts = target.partition(":")[0].split(".")
     roots = [base / sub for base in (source, *packages) for sub in ("", "src")]
@@ -87,8 +118,8 @@ def check_module(
         missing = lacking[0]
     own = sorted({p.stem for root in roots[:2] for p in root.glob("*.py")})
     close = difflib.get_close_matches(missing, own, n=1) if not homes else []
-    brought = any(list(source.glob(pattern)) for pattern in REQUIREMENTS) or packages
-    if homes or close or not brought:
+    required = any(list(source.glob(pattern)) for pattern in REQUIREMENTS) or packages or brought
+    if homes or close or not required:
         hint = f" (did you mean '{close[0]}'?)" if close else ""
         errors.append(
             f"{path}: there is no module '{missing}' in {source}{hint}; "

@@ -38,7 +38,11 @@ ONE_APP: list[tuple[str, object, str]] = [
     ("text as number", entry(port="two"), "apps.shop.port: 'two' is not a whole number"),
     ("boolean as number", entry(workers=True), "apps.shop.workers: True is not a whole number"),
     ("text as list", entry(domains="a.b, c.d"), "apps.shop.domains: 'a.b, c.d' is not a list"),
-    ("text as folder", entry(source="app"), "with the keys path, git, version, packages"),
+    (
+        "text as folder",
+        entry(source="app"),
+        "the keys path, git, version, packages, requirements,",
+    ),
     ("element", entry(domains=[5]), "apps.shop.domains[0]: 5 is not text; put it in quotes"),
     (
         "WSGI on uvicorn",
@@ -86,6 +90,41 @@ ONE_APP: list[tuple[str, object, str]] = [
         entry(source={"git": "git@git.example:shop.git", "path": "../x"}),
         "apps.shop.source.path: '../x' leaves the repository",
     ),
+    (
+        "source of nothing",
+        entry(source={"packages": []}),
+        "apps.shop.source: names neither path, a folder, nor git, a repository, nor requirements",
+    ),
+    (
+        "requirement that is none",
+        entry(source={"requirements": ["--index-url=https://x"]}),
+        "apps.shop.source.requirements: '--index-url=https://x': ",
+    ),
+    (
+        "requirement on the controller's disk",
+        entry(source={"requirements": ["shop @ file:///tmp/shop"]}),
+        "apps.shop.source.requirements: 'shop @ file:///tmp/shop': hosts cannot reach its address",
+    ),
+    (
+        "distribution that is not there",
+        entry(source={"distributions": ["dist/shop-1.0-py3-none-any.whl"]}),
+        "apps.shop.source.distributions: there is no file ",
+    ),
+    (
+        "distribution of another kind",
+        entry(source={"distributions": ["shop.egg"]}),
+        "shop.egg is neither a wheel (.whl) nor an sdist (.tar.gz)",
+    ),
+    (
+        "working folder without a source",
+        entry(source={"requirements": ["shop==1.0"]}, working_dir="site"),
+        "apps.shop.working_dir: the source has no folder; leave it out",
+    ),
+    (
+        "system package of no name",
+        entry(packages=["-y"]),
+        "apps.shop.packages: '-y' is not the name of a system package; write it as apt does",
+    ),
     ("directive of no name", entry(unit={"memory": 1}), "apps.shop.unit.memory: not the name of a"),
     ("directive of ours", entry(unit={"User": "root"}), "apps.shop.unit.User: not to be set, each"),
     (
@@ -110,8 +149,8 @@ ONE_APP: list[tuple[str, object, str]] = [
     ),
     (
         "what a factory makes called",
-        entry(callable="main:make().build()"),
-        "apps.shop.callable: 'main:make().build()': it is called more than once",
+        entry(callable="main:make().build()()"),
+        "apps.shop.callable: 'main:make().build()()': what it returns is called at once",
     ),
     (
         "factory with a list as a key",
@@ -141,7 +180,7 @@ ONE_APP: list[tuple[str, object, str]] = [
     (
         "factory that is called twice",
         entry(callable="main:wsgi_app()()"),
-        "apps.shop.callable: 'main:wsgi_app()()': it is called more than once",
+        "apps.shop.callable: 'main:wsgi_app()()': what it returns is called at once",
     ),
     (
         "folder that is not in the source",

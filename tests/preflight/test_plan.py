@@ -21,10 +21,14 @@ def only(result: tuple[Plain, list[str]]) -> Plain:
     return spec
 
 
+NOTHING_MORE: dict[str, list[str]] = {"packages": [], "requirements": [], "distributions": []}
+
+
 def test_two_keys_are_enough(planned: Planner, source: Path) -> None:
     assert only(planned({"shop": entry()})) == {
         "name": "shop",
-        "source": {"path": str(source / "app"), "packages": []},
+        "source": {"path": str(source / "app"), **NOTHING_MORE},
+        "packages": [],
         "callable": "main:wsgi_app",
         "server": "gunicorn",
         "protocol": "wsgi",
@@ -232,7 +236,7 @@ def test_a_repository_is_fetched_later(planned: Planner, source: Path) -> None:
     remote = {"git": "https://git.example/shop.git", "version": "1.5", "path": "backend"}
     assert only(planned({"shop": entry(source=remote)}))["source"] == {
         **remote,
-        "packages": [],
+        **NOTHING_MORE,
     }
     here = only(planned({"shop": entry(source={"git": "app"})}))["source"]
-    assert here == {"git": str(source / "app"), "packages": []}
+    assert here == {"git": str(source / "app"), **NOTHING_MORE}

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import requirements
+from . import pins
 from .layout import DeployError
+from .release import SETTLED
 from .source import Listing, copy_entries, list_source
 
 # Part of every id: raise it when the same source must become another release.
@@ -26,12 +27,17 @@ KEPT = 20
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a release is made from. Folders are absolute."""
+    """What a release is made from. Paths are absolute."""
 
     app: str
     folder: Path
+    """Empty where the app is nothing but requirements and distributions."""
     lock: Path
     packages: tuple[Path, ...] = ()
+    requirements: tuple[str, ...] = ()
+    distributions: tuple[Path, ...] = ()
+    """Files of wheels and sdists."""
+    index_url: str = ""
     whole: bool = False
     """The folder holds nothing but what belongs to the app, such as a commit laid out."""
 
@@ -84,7 +90,10 @@ def make(source: Source, cache: Path, uv: Path) -> Artifact:
         archive = place(cache, release)
         made = not archive.exists()
         if made:
-            _build_wheels(source, tree, uv)
+            wheels = _build_wheels(source, tree, uv)
+            settled = pins.settle(_wanted(source), tree / "src", wheels, uv, Path(scratch))
+            if settled is not None:
+                (tree / SETTLED).write_text(settled, encoding="utf-8")
             (tree / "server.txt").write_bytes((tree / ".lock").read_bytes())
             (tree / ".lock").unlink()
             facts = {"id": release, "format": FORMAT.decode().strip()}
@@ -105,19 +114,15 @@ def lock(folder: Path) -> Iterator[None]:
 
 def _listings(source: Source) -> tuple[list[Listing], tuple[str, ...]]:
     key = f"apps.{source.app}.source"
-    lists = [list_source(source.folder, f"{key}.path", source.whole)]
+    empty = bool(source.requirements or source.distributions) and not any(source.folder.iterdir())
+    lists = [Listing(()) if empty else list_source(source.folder, f"{key}.path", source.whole)]
     lists += [list_source(folder, f"{key}.packages") for folder in source.packages]
     warnings = [warning for listing in lists for warning in listing.warnings]
-    own = source.folder / "requirements.txt"
-    if own.is_file():
-        loose = [line for line in requirements.read(own) if not requirements.is_pinned(line)]
-        if loose:
-            warnings.append(
-                f"apps.{source.app}: {own} does not pin {', '.join(loose[:5])}; hosts that build "
-                "at another time may get another version. Pin it, for example with "
-                "`uv pip compile --generate-hashes`"
-            )
-    return lists, tuple(warnings)
+    return lists, (*warnings, *pins.caution(source.folder, _wanted(source)))
+
+
+def _wanted(source: Source) -> pins.Wanted:
+    return pins.Wanted(f"apps.{source.app}.source", source.requirements, source.index_url)
 
 
 def _digest(source: Source, lists: list[Listing], tree: Path | None) -> tuple[str, int]:
@@ -136,11 +141,15 @@ def _digest(source: Source, lists: list[Listing], tree: Path | None) -> tuple[st
             digest, changed = copy_entries(folder, listing.entries, below)
             total.update(b"%d %s\n" % (number, digest))
             newest = max(newest, changed)
+        for file in source.distributions:
+            total.update(hashlib.sha256(file.read_bytes()).digest())
     except FileNotFoundError as problem:
         raise DeployError(
             f"apps.{source.app}.source: {problem.filename!s} went away while it was read; run "
             "again once nothing changes the source"
         ) from problem
+    for line in source.requirements:
+        total.update(b"requires %s\n" % line.encode())
     server = source.lock.read_bytes()
     if tree is not None:
         (tree / ".lock").write_bytes(server)
@@ -148,31 +157,46 @@ def _digest(source: Source, lists: list[Listing], tree: Path | None) -> tuple[st
     return total.hexdigest()[:12], newest
 
 
-def _build_wheels(source: Source, tree: Path, uv: Path) -> None:
-    """Build each local package from its copy, so that nothing is written beside its source."""
+def _build_wheels(source: Source, tree: Path, uv: Path) -> list[Path]:
+    """Build each local package from its copy, so that nothing is written beside its source, and
+    the source itself where it is one. The wheels go with the release."""
     wheels = tree / "wheels"
     wheels.mkdir()
+    key = f"apps.{source.app}.source"
     for number, folder in enumerate(source.packages, start=1):
         copy = tree / f"package-{number}"
-        command = [str(uv), "build", "--wheel", "--no-config", "--no-progress", "--out-dir",
-                   str(wheels), str(copy)]  # fmt: skip
-        env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-        done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-        if done.returncode:
-            said = done.stderr.replace(str(copy), str(folder)).strip().splitlines()[-12:]
-            raise DeployError(
-                f"apps.{source.app}.source.packages: no wheel can be built from {folder}:\n"
-                + "\n".join(said)
-            )
+        _build(f"{key}.packages", copy, folder, wheels, uv)
         shutil.rmtree(copy)
+    if pins.is_package(pins.project_of(tree / "src", key)):
+        copy = tree / "project"
+        shutil.copytree(tree / "src", copy, symlinks=True)
+        _build(f"{key}.path", copy, source.folder, wheels, uv)
+        shutil.rmtree(copy)
+    for file in source.distributions:
+        if file.suffix != ".whl":
+            _build(f"{key}.distributions", file, file, wheels, uv)
     for other in wheels.iterdir():
         if other.suffix != ".whl":  # uv leaves a .gitignore
             other.unlink()
         elif not other.name.endswith("-none-any.whl"):
             raise DeployError(
-                f"apps.{source.app}.source.packages: {other.name} fits this machine's platform "
-                "only; local packages must be pure Python"
+                f"{key}: {other.name} fits this machine's platform only; what is built here must "
+                "be pure Python. Name a wheel for the hosts' platform in source.distributions"
             )
+    for file in source.distributions:
+        if file.suffix == ".whl":
+            shutil.copyfile(file, wheels / file.name)
+    return sorted(wheels.glob("*.whl"))
+
+
+def _build(key: str, copy: Path, given: Path, wheels: Path, uv: Path) -> None:
+    command = [str(uv), "build", "--wheel", "--no-config", "--no-progress", "--out-dir",
+               str(wheels), str(copy)]  # fmt: skip
+    env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    if done.returncode:
+        said = done.stderr.replace(str(copy), str(given)).strip().splitlines()[-12:]
+        raise DeployError(f"{key}: no wheel can be built from {given}:\n" + "\n".join(said))
 
 
 def _pack(tree: Path, archive: Path, newest: int) -> None:

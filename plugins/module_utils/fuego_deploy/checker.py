@@ -57,35 +57,47 @@ def lacking(names: list[str]) -> list[str]:
 def check(target: str) -> dict[str, object]:
     """{"kind": …} or {"error": …, "trace": last lines}."""
     module, _, expression = target.partition(":")
-    attributes, called, _ = expression.partition("(")
     try:
         found: Any = importlib.import_module(module)
     except BaseException as problem:
         if isinstance(problem, KeyboardInterrupt):
             raise
         return {"error": f"importing {module} fails", "trace": _trace(problem)}
-    for name in attributes.split("."):
+    for step in steps(expression):
+        if isinstance(step, ast.Call):
+            try:
+                found = _call(found, step)
+            except BaseException as problem:
+                if isinstance(problem, KeyboardInterrupt):
+                    raise
+                called = ast.unparse(step.func)
+                return {"error": f"calling {called} fails", "trace": _trace(problem)}
+            continue
         try:
-            found = getattr(found, name)
+            found = getattr(found, step)
         except AttributeError:
-            like = sorted(n for n, item in vars(found).items() if callable(item) and n[0] != "_")
-            return {"error": f"{module} has no '{name}'", "callables": like[:20]}
-    if called:
-        try:
-            found = _call(found, expression)
-        except BaseException as problem:
-            if isinstance(problem, KeyboardInterrupt):
-                raise
-            return {"error": f"calling {attributes} fails", "trace": _trace(problem)}
+            names = sorted(n for n in dir(found) if n[0] != "_")
+            like = [n for n in names if callable(inspect.getattr_static(found, n, None))]
+            return {"error": f"{module} has no '{step}'", "callables": like[:20]}
     parameters = ""
     with contextlib.suppress(TypeError, ValueError):
         parameters = str(inspect.signature(found))
     return {"kind": kind_of(found), "type": type(found).__name__, "parameters": parameters}
 
 
-def _call(factory: Any, expression: str) -> Any:
-    """What the factory makes, with the literals that the expression calls it with."""
-    call: Any = ast.parse(expression, mode="eval").body
+def steps(expression: str) -> list[Any]:
+    """An expression of names and calls as what is to be done one after another: a name to be looked
+    up, or a call."""
+    found: list[Any] = []
+    node: Any = ast.parse(expression, mode="eval").body
+    while not isinstance(node, ast.Name):
+        found.append(node.attr if isinstance(node, ast.Attribute) else node)
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    return [node.id, *reversed(found)]
+
+
+def _call(factory: Any, call: Any) -> Any:
+    """What the factory makes, with the literals that it is called with."""
     arguments = [ast.literal_eval(argument) for argument in call.args]
     return factory(*arguments, **{word.arg: ast.literal_eval(word.value) for word in call.keywords})
 

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tarfile
 import time
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from .layout import (
 )
 
 MARKER = ".release.json"
+SETTLED = "settled.txt"
 ID = re.compile(r"[0-9a-f]{12}\Z")
 OLDEST = (3, 11)
 PROBE = """
@@ -186,7 +186,7 @@ def install(app: App, folder: Path, python: Python, settings: Settings) -> None:
     strict = plan_requirements(folder, wanted)
     command = ["pip", "install", "--quiet", "--python", str(venv / "bin" / "python"),
                "--compile-bytecode", "--requirement", str(wanted)]  # fmt: skip
-    own = source / "requirements.txt"
+    own = own_requirements(folder)
     if own.is_file():
         command += ["--requirement", str(own)]
     if strict:
@@ -199,34 +199,31 @@ def install(app: App, folder: Path, python: Python, settings: Settings) -> None:
     )
 
 
+def own_requirements(folder: Path) -> Path:
+    """The app's own requirements: those settled on the controller, else the source's file."""
+    settled = folder / SETTLED
+    return settled if settled.is_file() else folder / "src" / "requirements.txt"
+
+
 def plan_requirements(folder: Path, wanted: Path) -> bool:
     """Write what comes on top of the app's own requirements; says whether all must have hashes.
 
     That is our server's lock without what the app names itself, and the local packages as files
     with their hashes, so that no index is ever asked for their names.
     """
-    own = folder / "src" / "requirements.txt"
+    own = own_requirements(folder)
     lines = requirements.read(own) if own.is_file() else []
     names = {name for line in lines if (name := requirements.name_of(line))}
     local: list[str] = []
     for wheel in sorted((folder / "wheels").glob("*.whl")):
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        name = wheel_name(wheel)
+        name = requirements.wheel_name(wheel)
         names.add(name)
         local.append(f"{name} @ {wheel.as_uri()} --hash=sha256:{digest}\n")
     lock = (folder / "server.txt").read_text(encoding="utf-8")
     text = requirements.without(lock, names) + "".join(local)
     wanted.write_text(text, encoding="utf-8")
     return bool(lines) and all(requirements.is_hashed(line) for line in lines)
-
-
-def wheel_name(wheel: Path) -> str:
-    """The distribution's name, as its metadata gives it."""
-    with zipfile.ZipFile(wheel) as file:
-        path = next(n for n in file.namelist() if n.endswith(".dist-info/METADATA"))
-        text = file.read(path).decode()
-    match = re.search(r"^Name:\s*(\S+)", text, re.MULTILINE)
-    return requirements.canonical(match[1] if match else wheel.name.split("-")[0])
 
 
 def uv_environment(settings: Settings) -> dict[str, str]:

@@ -1,11 +1,14 @@
 """The little of pip's requirements files that has to be understood to merge two of them."""
 
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 NAME = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[[^\]]*\])?(?=[<>=!~;@\s]|$)")
 EXACT = re.compile(r"===?\s*[^\s*,]+\Z")
+EDITABLE = ("-e", "--editable")
+INDEX = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--no-index")
 NESTED = re.compile(r"(?:-r|--requirement)[ =]?\s*(\S+)")
 
 
@@ -22,17 +25,27 @@ def logical_lines(text: str) -> Iterator[str]:
             yield bare
 
 
-def read(path: Path, seen: frozenset[Path] = frozenset()) -> list[str]:
+def read(path: Path) -> list[str]:
     """Every requirement of the file and of those it names by `-r`; options are left out."""
+    lines = _lines(path, frozenset())
+    return [line for line in lines if line.startswith(EDITABLE) or not line.startswith("-")]
+
+
+def has_index(path: Path) -> bool:
+    """Whether the file, or one it names by `-r`, says where packages come from."""
+    return any(line.startswith(INDEX) for line in _lines(path, frozenset()))
+
+
+def _lines(path: Path, seen: frozenset[Path]) -> list[str]:
     found: list[str] = []
     for line in logical_lines(path.read_text(encoding="utf-8-sig")):
         nested = NESTED.match(line)
-        if nested:
-            below = (path.parent / nested[1]).resolve()
-            if below not in seen and below.is_file():
-                found += read(below, seen | {path.resolve()})
-        elif line.startswith(("-e", "--editable")) or not line.startswith("-"):
+        if not nested:
             found.append(line)
+            continue
+        below = (path.parent / nested[1]).resolve()
+        if below not in seen and below.is_file():
+            found += _lines(below, seen | {path.resolve()})
     return found
 
 
@@ -50,6 +63,15 @@ def is_pinned(line: str) -> bool:
     """Whether the requirement can mean one thing only: an exact version, an address or a path."""
     bare = line.partition(" --hash")[0].partition(";")[0].strip()
     return "@" in bare or name_of(line) is None or EXACT.search(bare) is not None
+
+
+def wheel_name(wheel: Path) -> str:
+    """The distribution's name, as its metadata gives it."""
+    with zipfile.ZipFile(wheel) as file:
+        path = next(n for n in file.namelist() if n.endswith(".dist-info/METADATA"))
+        text = file.read(path).decode()
+    match = re.search(r"^Name:\s*(\S+)", text, re.MULTILINE)
+    return canonical(match[1] if match else wheel.name.split("-")[0])
 
 
 def without(text: str, names: set[str]) -> str:

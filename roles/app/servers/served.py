@@ -7,7 +7,6 @@ in FORWARDED_ALLOW_IPS alone, `*` for all. Over the uwsgi protocol the client is
 """
 
 import ast
-import functools
 import importlib
 import ipaddress
 import multiprocessing
@@ -37,13 +36,18 @@ def load(target: str) -> Any:
     """What `module:attribute` names, seen from the app's folder; `module:factory(…)` is called."""
     sys.path.insert(0, os.getcwd())
     module, _, expression = target.partition(":")
-    names, called, _ = expression.partition("(")
-    found = functools.reduce(getattr, names.split("."), importlib.import_module(module))
-    if called:
-        call: Any = ast.parse(expression, mode="eval").body
-        words = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
-        found = found(*(ast.literal_eval(argument) for argument in call.args), **words)
-    return found
+    return follow(importlib.import_module(module), ast.parse(expression, mode="eval").body)
+
+
+def follow(module: Any, node: Any) -> Any:
+    """What an expression of names and calls with literals stands for."""
+    if isinstance(node, ast.Call):
+        words = {word.arg: ast.literal_eval(word.value) for word in node.keywords if word.arg}
+        given = [ast.literal_eval(argument) for argument in node.args]
+        return follow(module, node.func)(*given, **words)
+    if isinstance(node, ast.Attribute):
+        return getattr(follow(module, node.value), node.attr)
+    return getattr(module, node.id)
 
 
 def told(peer: str, forwarded: Mapping[str, str]) -> tuple[str, str]:

@@ -1,0 +1,158 @@
+"""Apps that nobody here wrote serve as they are; every way to say what an app requires works."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+from conftest import Lab
+from fuego_deploy import tool
+
+HOSTS = ("app1", "app2")
+PROJECT = """
+    [project]
+    name = "{name}"
+    version = "1.0"
+    requires-python = ">=3.11"
+    dependencies = ["idna==3.10", "markupsafe<3.1"]
+    [build-system]
+    requires = ["hatchling"]
+    build-backend = "hatchling.build"
+"""
+MAIN = """
+    import ctypes
+    import json
+    import socket
+    from importlib.metadata import version
+
+    import idna
+    import markupsafe
+
+    MAGIC = ctypes.CDLL("libmagic.so.1").magic_version() if {magic} else 0
+
+
+    def app(environ, start_response):
+        body = json.dumps({{"host": socket.gethostname(), "app": "{name}", "file": __file__,
+                           "idna": version("idna"),
+                           "magic": MAGIC}}).encode()
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [body]
+"""
+
+
+def test_httpbin(lab: Lab) -> None:
+    """WSGI, a requirement and nothing else."""
+    site = "httpbin.localhost"
+    answer = lab.request(site, "/anything", method="POST", body=b"x" * 1000).json()
+    assert len(answer["data"]) == 1000
+    assert answer["headers"]["Host"] == site
+    seen = {lab.request(site, "/bytes/16?seed=1").headers["content-length"] for _ in range(6)}
+    assert seen == {"16"}
+    answer = lab.request(site, "/ip", headers={"X-Forwarded-For": "6.6.6.6"}).json()
+    assert "6.6.6.6" not in answer["origin"], "the balancer says who the client is"
+
+
+def test_datasette(lab: Lab) -> None:
+    """ASGI, from a chain of calls."""
+    versions = lab.request("datasette.localhost", "/-/versions.json").json()
+    assert versions["datasette"]["version"] == "0.65.5"
+    assert versions["asgi"] == "3.0"
+    assert b"Datasette" in lab.request("datasette.localhost", "/").body
+
+
+def test_radicale(lab: Lab) -> None:
+    """With compiled parts, a configuration of its own, and data that outlives releases."""
+    site, path = "radicale.localhost", "/ann/calendar"
+    event = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nEND:VCALENDAR\r\n"
+    kind = {"Content-Type": "text/calendar; charset=utf-8"}
+    body = event.encode()
+    assert lab.request(site, path, method="PUT", body=body, headers=kind).status == 401
+    known = kind | {"Authorization": "Basic " + base64.b64encode(b"ann:plum").decode()}
+    wrong = kind | {"Authorization": "Basic " + base64.b64encode(b"ann:pear").decode()}
+    assert lab.request(site, path, method="PUT", body=body, headers=wrong).status == 401
+    assert lab.request(site, path, method="PUT", body=body, headers=known).status == 201
+    assert b"VCALENDAR" in lab.request(site, path, headers=known).body
+    kept = lab.host("app1").run("ls /srv/radicale/shared/collections/collection-root/ann")
+    assert kept.stdout.split() == ["calendar"]
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+    """The same small app in every way that there is to say what it requires."""
+    root = tmp_path_factory.mktemp("projects")
+    uv = str(tool.find())
+    found: dict[str, dict[str, object]] = {}
+
+    def run(*command: str, cwd: Path) -> None:
+        env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+        subprocess.run(command, cwd=cwd, env=env, check=True, capture_output=True)
+
+    def project(name: str, **source: object) -> Path:
+        folder = root / name
+        module = folder / "src" / f"{name}_app"
+        module.mkdir(parents=True)
+        main = textwrap.dedent(MAIN).format(name=name, magic=name == "loose")
+        (module / "__init__.py").write_text(main)
+        text = textwrap.dedent(PROJECT).format(name=f"{name}-app")
+        (folder / "pyproject.toml").write_text(text)
+        found[name] = {
+            "source": source or {"path": str(folder)},
+            "callable": f"{name}_app:app",
+            "port": 8010 + len(found),
+            "domains": [f"{name}.localhost"],
+        }
+        return folder
+
+    project("loose")
+    found["loose"]["packages"] = ["libmagic1"]
+    run(uv, "lock", "--python", "3.13", cwd=project("locked"))
+    folder = project("pylocked")
+    run(uv, "pip", "compile", "--universal", "--python-version=3.11", "--format=pylock.toml",
+        "--output-file=pylock.toml", "pyproject.toml", cwd=folder)  # fmt: skip
+    folder = project("wheeled", distributions=[str(root / "wheeled_app-1.0-py3-none-any.whl")])
+    run(uv, "build", "--wheel", "--out-dir", str(root), cwd=folder)
+    folder = project("tagged", git=str(root / "tagged"), version="v1")
+    for command in ("init --quiet", "add .", "commit --quiet --message=first", "tag v1"):
+        run("git", "-c", "user.name=a", "-c", "user.email=a@b.c", *command.split(), cwd=folder)
+    (folder / "pyproject.toml").write_text("never committed")
+    return found
+
+
+def test_every_way_to_say_what_an_app_requires(
+    lab: Lab, projects: dict[str, dict[str, object]], tmp_path: Path
+) -> None:
+    known = json.loads(json.dumps(projects))
+    given = tmp_path / "apps.json"
+    given.write_text(json.dumps({"apps": known}))
+    first = lab.playbook("playbooks/deploy.yml", "-e", f"@{given}")
+    assert first.returncode == 0, first.stdout
+    assert "apps.loose.source: " in first.stderr
+    assert "does not pin" in first.stderr
+    assert "apps.locked" not in first.stderr
+    assert "apps.pylocked" not in first.stderr
+    for name in projects:
+        answers = [lab.request(f"{name}.localhost", "/").json() for _ in range(4)]
+        assert {answer["host"] for answer in answers} == set(HOSTS)
+        for answer in answers:
+            assert (answer["app"], answer["idna"]) == (name, "3.10")
+            assert "/.venv/lib/" in answer["file"] or name == "tagged", answer["file"]
+        assert bool(answers[0]["magic"]) == (name == "loose")
+    again = lab.playbook("playbooks/deploy.yml", "-e", f"@{given}")
+    assert again.stdout.count("changed=0") == again.stdout.count("changed="), again.stdout
+
+
+def test_what_cannot_be_resolved_touches_no_host(lab: Lab, tmp_path: Path) -> None:
+    apps = {"httpbin": {"source": {"requirements": ["httpbin==9.9"]}, "callable": "httpbin:app",
+                        "domains": ["httpbin.localhost"]}}  # fmt: skip
+    given = tmp_path / "apps.json"
+    given.write_text(json.dumps({"apps": apps}))
+    run = lab.playbook("playbooks/deploy.yml", "-e", f"@{given}")
+    assert run.returncode != 0
+    assert "apps.httpbin.source: what it requires cannot be resolved" in run.stdout
+    assert "Nothing was switched" in run.stdout
+    assert lab.request("httpbin.localhost", "/status/200").status == 200
