@@ -6,13 +6,16 @@ import base64
 import json
 import os
 import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
-from conftest import Lab
+import yaml
+from conftest import INVENTORY, Lab
 from fuego_deploy import tool
 
+APPS = yaml.safe_load((INVENTORY / "group_vars/all/apps.yml").read_text())["apps"]
 HOSTS = ("app1", "app2")
 PROJECT = """
     [project]
@@ -90,7 +93,8 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, ob
 
     def run(*command: str, cwd: Path) -> None:
         env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-        subprocess.run(command, cwd=cwd, env=env, check=True, capture_output=True)
+        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
     def project(name: str, **source: object) -> Path:
         folder = root / name
@@ -110,7 +114,7 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, ob
 
     project("loose")
     found["loose"]["packages"] = ["libmagic1"]
-    run(uv, "lock", "--python", "3.13", cwd=project("locked"))
+    run(uv, "lock", "--python", sys.executable, cwd=project("locked"))
     folder = project("pylocked")
     run(uv, "pip", "compile", "--universal", "--python-version=3.11", "--format=pylock.toml",
         "--output-file=pylock.toml", "pyproject.toml", cwd=folder)  # fmt: skip
@@ -126,9 +130,8 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, ob
 def test_every_way_to_say_what_an_app_requires(
     lab: Lab, projects: dict[str, dict[str, object]], tmp_path: Path
 ) -> None:
-    known = json.loads(json.dumps(projects))
     given = tmp_path / "apps.json"
-    given.write_text(json.dumps({"apps": known}))
+    given.write_text(json.dumps({"apps": {**APPS, **projects}}))
     first = lab.playbook("playbooks/deploy.yml", "-e", f"@{given}")
     assert first.returncode == 0, first.stdout
     assert "apps.loose.source: " in first.stderr
@@ -147,10 +150,9 @@ def test_every_way_to_say_what_an_app_requires(
 
 
 def test_what_cannot_be_resolved_touches_no_host(lab: Lab, tmp_path: Path) -> None:
-    apps = {"httpbin": {"source": {"requirements": ["httpbin==9.9"]}, "callable": "httpbin:app",
-                        "domains": ["httpbin.localhost"]}}  # fmt: skip
+    newer = {**APPS["httpbin"], "source": {"requirements": ["httpbin==9.9"]}}
     given = tmp_path / "apps.json"
-    given.write_text(json.dumps({"apps": apps}))
+    given.write_text(json.dumps({"apps": {**APPS, "httpbin": newer}}))
     run = lab.playbook("playbooks/deploy.yml", "-e", f"@{given}")
     assert run.returncode != 0
     assert "apps.httpbin.source: what it requires cannot be resolved" in run.stdout
