@@ -208,13 +208,13 @@ def test_an_sdist_becomes_a_wheel_here(made: Made, tmp_path: Path, index: str) -
 
 
 def test_a_project_without_a_lock_is_resolved_and_told_of(made: Made, folder: Path) -> None:
-    (folder / "pyproject.toml").write_text(PROJECT.format(dependencies=["cake>=2"]))
+    (folder / "pyproject.toml").write_text(PROJECT.format(dependencies=["cake>=2", "flour==1.0"]))
     (folder / "poetry.lock").write_text("")
     found, to = made()
     assert settled(to) == {"cake": "2.0", "flour": "1.0"}
     assert not list((to / "wheels").iterdir()), "without a build system it is no package"
     (warning,) = found.warnings
-    assert "pyproject.toml does not pin cake>=2" in warning
+    assert "pyproject.toml does not pin cake>=2;" in warning
     assert "poetry.lock is not read" in warning
 
 

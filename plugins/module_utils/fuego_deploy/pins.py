@@ -62,7 +62,7 @@ def loose(folder: Path, wanted: Wanted) -> tuple[list[str], str]:
     project = project_of(folder, wanted.at)
     if project and not any((folder / name).is_file() for name in ("pylock.toml", "uv.lock")):
         given = project["project"].get("dependencies", [])
-        return list(given), str(folder / "pyproject.toml")
+        return [line for line in given if not requirements.is_pinned(line)], str(folder / "pyproject.toml")
     return [], ""
 
 
