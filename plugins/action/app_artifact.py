@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "plugins" / "module_utils")]
 
 from fuego_deploy import artifact, repository, tool  # noqa: E402
-from fuego_deploy.layout import DeployError  # noqa: E402
+from fuego_deploy.layout import DeployError, redact  # noqa: E402
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -95,12 +95,12 @@ def folder_of(given: dict[str, Any], cache: Path) -> Path:
     if not folder.is_dir() or not folder.resolve().is_relative_to(tree.resolve()):
         raise DeployError(
             f"{key}.path: there is no folder '{given['source']}' in commit {commit[:12]} of "
-            f"{repository.redacted(given['git'])}; name one that is"
+            f"{redact(given['git'])}; name one that is"
         )
     inside = folder / given["working_dir"]
     if not inside.is_dir() or not inside.resolve().is_relative_to(folder.resolve()):
         raise DeployError(
             f"apps.{given['name']}.working_dir: there is no folder '{given['working_dir']}' in "
-            f"commit {commit[:12]} of {repository.redacted(given['git'])}; name one that is"
+            f"commit {commit[:12]} of {redact(given['git'])}; name one that is"
         )
     return folder

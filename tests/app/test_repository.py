@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fuego_deploy import repository, source
-from fuego_deploy.layout import DeployError
+from fuego_deploy.layout import DeployError, redact
 from fuego_deploy.repository import Repository, lay_out
 
 
@@ -104,7 +104,7 @@ def test_few_commits_stay_laid_out(
 
 def test_a_password_is_not_told() -> None:
     address = "https://me:secret@git.example/shop.git"
-    assert repository.redacted(address) == "https://***@git.example/shop.git"
+    assert redact(address) == "https://***@git.example/shop.git"
 
 
 @pytest.mark.parametrize("address", ["ext::sh -c true", "--upload-pack=true"])

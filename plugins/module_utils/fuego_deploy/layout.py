@@ -7,6 +7,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import shutil
 import socket
 import stat
@@ -30,6 +31,11 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 class DeployError(Exception):
     """A failure to be told to the operator as it stands."""
+
+
+def redact(text: str) -> str:
+    """The text without the credentials of any address in it."""
+    return re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", text)
 
 
 @dataclass(frozen=True, slots=True)

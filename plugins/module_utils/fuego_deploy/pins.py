@@ -7,7 +7,6 @@ resolved once, for every Python that hosts may have, and the result travels with
 """
 
 import os
-import re
 import subprocess
 import tomllib
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import requirements
-from .layout import DeployError
+from .layout import DeployError, redact
 
 OLDEST = "3.11"
 UNREAD = ("poetry.lock", "pdm.lock", "Pipfile.lock")
@@ -62,7 +61,9 @@ def loose(folder: Path, wanted: Wanted) -> tuple[list[str], str]:
     project = project_of(folder, wanted.at)
     if project and not any((folder / name).is_file() for name in ("pylock.toml", "uv.lock")):
         given = project["project"].get("dependencies", [])
-        return [line for line in given if not requirements.is_pinned(line)], str(folder / "pyproject.toml")
+        return [line for line in given if not requirements.is_pinned(line)], str(
+            folder / "pyproject.toml"
+        )
     return [], ""
 
 
@@ -202,6 +203,5 @@ def _run(wanted: Wanted, uv: Path, command: Sequence[str], cwd: Path, failing: s
     )
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-15:]
-        hidden = re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", "\n".join(said))
-        raise DeployError(f"{wanted.at}: {failing}:\n{hidden}")
+        raise DeployError(f"{wanted.at}: {failing}:\n" + redact("\n".join(said)))
     return done.stdout

@@ -27,6 +27,7 @@ from .layout import (
     held,
     pointed_to,
     read_json,
+    redact,
     remove_tree,
     telling_of_a_full_disk,
     write_json,
@@ -270,11 +271,6 @@ def _uv(app: App, arguments: list[str], settings: Settings, env: dict[str, str],
             + redact("\n".join(said))
             + mend
         )
-
-
-def redact(text: str) -> str:
-    """The text without the credentials of any address in it."""
-    return re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", text)
 
 
 def _uv_version(uv: str) -> str:

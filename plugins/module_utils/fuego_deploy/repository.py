@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .artifact import lock
-from .layout import DeployError
+from .layout import DeployError, redact
 
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 PROTOCOLS = "file:git:http:https:ssh"
@@ -78,7 +78,7 @@ def _resolve(repository: Repository, mirror: Path) -> str:
             return done.stdout.decode().strip()
     raise DeployError(
         f"{repository.key}.version: '{version}' is no tag, branch or commit of "
-        f"{redacted(repository.address)}; name one, a commit by at least 7 of its digits"
+        f"{redact(repository.address)}; name one, a commit by at least 7 of its digits"
     )
 
 
@@ -96,7 +96,7 @@ def _extract(repository: Repository, mirror: Path, commit: str, folder: Path) ->
              "checkout-index", "--all", "--quiet", **index)  # fmt: skip
         if (tree / ".gitmodules").exists():
             raise DeployError(
-                f"{repository.key}: {redacted(repository.address)} has submodules, which are not "
+                f"{repository.key}: {redact(repository.address)} has submodules, which are not "
                 "fetched; deploy a checkout that has them, as source.path"
             )
         # All of the commit's time, so that each controller makes the same of it.
@@ -107,11 +107,6 @@ def _extract(repository: Repository, mirror: Path, commit: str, folder: Path) ->
         os.replace(tree, folder)
 
 
-def redacted(address: str) -> str:
-    """The address without a password."""
-    return re.sub(r"(\w+://)[^/\s@]+@", r"\1***@", address)
-
-
 def _git(repository: Repository, *arguments: str, **environment: str) -> bytes:
     try:
         done = _run(*arguments, **environment)
@@ -119,12 +114,12 @@ def _git(repository: Repository, *arguments: str, **environment: str) -> bytes:
         raise DeployError(f"{repository.key}: there is no git on the controller") from problem
     except subprocess.TimeoutExpired as problem:
         raise DeployError(
-            f"{repository.key}: {redacted(repository.address)} did not answer within {SECONDS} s"
+            f"{repository.key}: {redact(repository.address)} did not answer within {SECONDS} s"
         ) from problem
     if done.returncode:
-        said = redacted(done.stderr.decode(errors="replace").strip()) or "it said nothing"
+        said = redact(done.stderr.decode(errors="replace").strip()) or "it said nothing"
         raise DeployError(
-            f"{repository.key}: {redacted(repository.address)} cannot be fetched; git says:\n{said}"
+            f"{repository.key}: {redact(repository.address)} cannot be fetched; git says:\n{said}"
         )
     return done.stdout
 
