@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(VENV):$(PATH)
 # This checkout's own settings, wherever make is called from.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help demo test check lock reference bench-fuego bench-contrast autobahn clean setup
+.PHONY: help dev demo wheels test check lock reference bench-fuego bench-contrast matrix autobahn clean setup
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -15,6 +15,12 @@ setup: ## The environment that all else runs in, .venv, from pinned and hashed r
 
 demo: setup ## A load-balanced pool on this machine, from nothing; LAB_HTTP_PORT=8081 moves it
 	@python tools/demo.py
+
+dev: setup ## A sample app on this machine, with reload: make dev APP=flask PORT=8000
+	@python tools/dev.py --port $(or $(PORT),8000) $(APP)
+
+wheels: setup ## An app's wheels for hosts without an index: make wheels APP=shop INVENTORY=inventories/production
+	@ansible-playbook $(if $(INVENTORY),--inventory=$(INVENTORY)) playbooks/wheels.yml -e app=$(APP)
 
 test: setup ## Everything that proves the project; ends with "N passed, N failed"
 	@python tools/test.py
@@ -34,6 +40,9 @@ bench-fuego: setup ## Fuego beside other frameworks, into fuego/bench/results; w
 
 bench-contrast: setup ## What a deploy loses the usual way and ours, into bench/results
 	@python bench/contrast/contrast.py
+
+matrix: setup ## Every framework on every server, into docs/matrix.md; wants wrk
+	@python bench/matrix/matrix.py
 
 autobahn: setup ## The Autobahn suite against Fuego's WebSockets; wants Python 2.7
 	@python fuego/bench/autobahn.py

@@ -20,12 +20,12 @@ from conftest import INVENTORY, ROOT, Lab
 from traffic import Report
 
 SITES = {"hello": "hello.localhost", "hello-async": "hello-async.localhost"}
-RATE = 50
+RATE = 30
 """Requests a second to each app. Ansible and all hosts share this machine, so that many more make
 each run take several times as long."""
 BUSY = 170
 """Where it is their number that proves something."""
-DRAIN = 5
+DRAIN = 4
 """Seconds that a host's connections get to end. WebSockets and event streams use all of them."""
 BROKEN = "\nif __name__ != '__main__' and server() == {server!r}{where}:\n    {what}\n"
 

@@ -4,13 +4,18 @@ Takes the app's `name` for messages, `source`, the folder of its source, or the 
 repository `git`, of which `version` is a tag, branch or commit, `packages`, folders of local
 packages that are built into wheels, `requirements` (PEP 508) and `distributions`, files of wheels
 and sdists, beside the source or in place of it, `index_url`, the package index by which what is not
-pinned is resolved, `lock`, the server's requirements with hashes, and `cache`, where artifacts are
-kept (fuego-deploy in the user's cache folder). Returns `id`, 12 hexadecimal digits, and `archive`,
-the file; with --check, where it would be.
+pinned is resolved, `wheels`, a folder of wheels that hosts install from, `lock`, the server's
+requirements with hashes, and `cache`, where artifacts are kept (fuego-deploy in the user's cache
+folder). Returns `id`, 12 hexadecimal digits, and `archive`, the file; with --check, where it would
+be.
+
+With `platforms`, dictionaries of machine, python and libc as app_platform tells them, it gathers
+the wheels that these need into that folder, or wheels/<name>, instead. Returns `folder` and
+`wheels`, the names of those that are new.
 
 The id follows from the paths, executable bits, symlinks and bytes of the source's and the packages'
-files, from the requirements, the bytes of the distributions, and the lock. Modification times and
-owners do not count, nor do the bytes of wheels built here.
+files, from the requirements, the bytes of the distributions and of the folder `wheels`, and the
+lock. Modification times and owners do not count, nor do the bytes of wheels built here.
 """
 
 import sys
@@ -23,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Ansible loads an action plugin by its path, so that its neighbours are no package to it.
 sys.path[:0] = [str(ROOT / "plugins" / "module_utils")]
 
-from fuego_deploy import artifact, repository, tool  # noqa: E402
+from fuego_deploy import artifact, repository, tool, wheelhouse  # noqa: E402
 from fuego_deploy.layout import DeployError, redact  # noqa: E402
 
 
@@ -49,6 +54,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "requirements": {"type": "list", "elements": "str", "default": []},
                 "distributions": {"type": "list", "elements": "path", "default": []},
                 "index_url": {"type": "str", "default": ""},
+                "wheels": {"type": "str", "default": ""},
+                "platforms": {"type": "list", "elements": "dict", "default": []},
                 "lock": {"type": "path", "required": True},
                 "cache": {"type": "path"},
             }
@@ -63,8 +70,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 tuple(given["requirements"]),
                 tuple(Path(file) for file in given["distributions"]),
                 str(given["index_url"]),
+                Path(given["wheels"]) if given["wheels"] else None,
                 whole=bool(given["git"]),
             )
+            if given["platforms"]:
+                return result | gather(source, given["platforms"], cache, self._task.check_mode)
             if self._task.check_mode:
                 made = artifact.identify(source)
             else:
@@ -78,6 +88,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "archive": str(archive),
             "warnings": list(made.warnings),
         }
+
+
+def gather(
+    source: artifact.Source, platforms: list[dict[str, str]], cache: Path, check_mode: bool
+) -> dict[str, Any]:
+    """Gather wheels for these platforms; with --check, say where they would be."""
+    folder = source.wheels or ROOT / "wheels" / source.app
+    wanted = [wheelhouse.Platform(**each) for each in platforms]
+    new = [] if check_mode else wheelhouse.gather(source, wanted, folder, cache, tool.find())
+    return {"changed": bool(new) or check_mode, "folder": str(folder), "wheels": new}
 
 
 def folder_of(given: dict[str, Any], cache: Path) -> Path:

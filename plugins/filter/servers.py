@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 # Ansible loads a filter by its path, so that its neighbours are no package to it.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = [str(Path(__file__).resolve().parents[1] / part) for part in ("", "module_utils")]
 
-from fleet.catalogue import read_server
+from fleet.catalogue import read_server  # noqa: E402
+from fuego_deploy.units import NOT_FOR_A_CHECK  # noqa: E402
 
 PLAIN = re.compile(r"[\w%+,./:=@$-]+\Z", re.ASCII)
 
@@ -52,12 +53,32 @@ def systemd_value(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
+def unit_beside(unit: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an entry's `unit`, what holds for its processes and jobs as well: limits and sandbox, and
+    not how the service starts, stops and is watched."""
+    own = ("Exec", "Restart", "Timeout", "Watchdog")
+    return {
+        key: value
+        for key, value in unit.items()
+        if key not in NOT_FOR_A_CHECK and not key.startswith(own)
+    }
+
+
+def named_texts(text: str | None) -> dict[str, str]:
+    """Name → text, of several that stand in one below lines `==> name`. A template that comes out
+    empty is None to Ansible."""
+    _, *parts = re.split(r"^==> (\S+)\n", text or "", flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
 class FilterModule:
     """The filters, as Ansible loads them."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return each filter by its name."""
         return {
+            "named_texts": named_texts,
+            "unit_beside": unit_beside,
             "server_data": server_data,
             "server_per_processor": server_per_processor,
             "server_settings": server_settings,

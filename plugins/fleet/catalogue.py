@@ -35,6 +35,8 @@ class Server:
     """What balancers speak to it."""
     inherits: bool = True
     """Whether it takes its listening socket from systemd."""
+    own_config: str = ""
+    """The name of the operator's own configuration file, empty where it reads none."""
     fixed: dict[str, str] = field(default_factory=dict)
     """Option or environment name that no entry may set → why not."""
 
@@ -116,6 +118,7 @@ def _server(path: Path) -> Server:
         data["bind"],
         data.get("upstream_protocol", "http"),
         data["socket"]["inherit"],
+        data.get("own_config", {}).get("file", ""),
         data.get("fixed", {}),
     )
 

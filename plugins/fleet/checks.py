@@ -1,5 +1,6 @@
 """What can be wrong with a completed entry, by itself and beside the others."""
 
+import ast
 import re
 from itertools import combinations
 from pathlib import Path
@@ -83,10 +84,18 @@ def check_entry(app: App, catalogue: Catalogue, errors: list[str]) -> None:
                 f"{app.at('packages')}: '{package}' is not the name of a system package; write it "
                 "as apt does, such as libpq5 (packages of Python go into requirements)"
             )
+    if server and "server_config" in spec and not server.own_config:
+        having = [s.name for s in catalogue.servers.values() if s.own_config]
+        errors.append(
+            f"{app.at('server_config')}: {server.name} reads no configuration file; use env or "
+            f"server_args, or server: {' or '.join(having)}"
+        )
+    elif server and "server_config" in spec and "server_config" not in app.bad:
+        _check_own_config(app, server, errors)
     if "unit" not in app.bad:
         _check_unit(app, errors)
     for word in spec["server_args"] if "server_args" not in app.bad else ():
-        if not _fits(word):
+        if not fits(word):
             errors.append(f"{app.at('server_args')}: {word!r} is no text on one line; mend it")
     spec["default_site"] = bool(wanted) if wanted is not None else not spec["domains"]
 
@@ -129,9 +138,19 @@ def _domain(app: App, name: str, errors: list[str]) -> str:
     return short
 
 
-def _fits(text: str) -> bool:
+def fits(text: str) -> bool:
     """Whether it is one line to systemd, and stays one."""
     return text.isprintable() and not text.endswith("\\")
+
+
+def _check_own_config(app: App, server: Server, errors: list[str]) -> None:
+    if server.own_config.endswith(".py"):
+        try:
+            ast.parse(app.spec["server_config"])
+        except (SyntaxError, ValueError) as problem:
+            errors.append(
+                f"{app.at('server_config')}: is no Python, which {server.name} reads: {problem}"
+            )
 
 
 def _check_unit(app: App, errors: list[str]) -> None:
@@ -144,7 +163,7 @@ def _check_unit(app: App, errors: list[str]) -> None:
             )
         elif name in OURS:
             errors.append(f"{at}: not to be set, {OURS[name]}")
-        elif not values or any(isinstance(v, dict | list) or not _fits(str(v)) for v in values):
+        elif not values or any(isinstance(v, dict | list) or not fits(str(v)) for v in values):
             errors.append(f"{at}: {value!r} is no text on one line; use one, or a list of them")
 
 
@@ -164,6 +183,10 @@ def check_source(app: App, root: Path, errors: list[str]) -> None:
     if "source" in app.bad or "source" not in app.spec:
         return
     source, at = app.spec["source"], app.at("source")
+    if source.get("wheels") == "":
+        errors.append(f"{at}.wheels: is empty; name the folder, such as wheels/{app.spec['name']}")
+    if "wheels" in source:
+        source["wheels"] = str((root / Path(source["wheels"]).expanduser()).absolute())
     source["distributions"] = _distributions(source, at, root, errors)
     for line in source["requirements"]:
         if problem := requirement_problem(line):

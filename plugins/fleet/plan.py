@@ -6,8 +6,10 @@ from pathlib import Path
 
 from fleet.catalogue import Catalogue, Plain
 from fleet.checks import check_entry, check_ports, check_sites, check_source, is_open, place
+from fleet.commands import check_commands
 from fleet.credentials import Reader, check_secrets
 from fleet.entry import App, check_both, complete
+from fleet.env_files import with_env_files
 from fleet.hosts import Host, Inventory, check_balancers
 from fleet.pools import check_pool, member_options
 from fleet.reading import read_layer
@@ -29,7 +31,8 @@ def plan(
     """
     errors: list[str] = []
     balancers = check_balancers(inventory, errors)
-    defaults = read_layer("app_defaults", app_defaults or {}, catalogue.options, errors)
+    below = with_env_files("app_defaults", app_defaults or {}, root, errors)
+    defaults = read_layer("app_defaults", below, catalogue.options, errors)
     check_both(defaults, list(catalogue.servers.values()), errors)
     done: list[App] = []
     if not isinstance(apps, Mapping) or not apps:
@@ -45,10 +48,12 @@ def plan(
                 "and -, a letter first"
             )
             continue
-        app = complete(name, entry, defaults, catalogue, errors)
+        whole = with_env_files(f"apps.{name}", entry, root, errors)
+        app = complete(name, whole, defaults, catalogue, errors)
         check_entry(app, catalogue, errors)
         check_source(app, root, errors)
         place(app, inventory, balancers, errors)
+        check_commands(app, inventory, errors)
         check_pool(app, inventory, errors)
         done.append(app)
     check_sites(done, errors)

@@ -61,7 +61,18 @@ def health(
         return _stopped(app, service, listening=socket["active"] == "active")
     if socket["active"] not in ("", "active"):
         return Word("not listening", "bad", f"{app}.socket is {one_line(socket['active'])}")
+    for name, unit in units.items():
+        failed = unit["active"] == "failed"
+        if name.startswith(f"{app}_") and (failed or _should_run(unit)):
+            short = name.rpartition(".")[0]
+            why = f"{name} is {one_line(unit['active'])}; journalctl -u {short} says why"
+            return Word(f"{short.partition('_')[2]} {one_line(unit['active'])}", "bad", why)
     return _answered(said["answer"], one_line(said["problem"]))
+
+
+def _should_run(unit: Mapping[str, Any]) -> bool:
+    """Whether it is a process or a timer, and does not run."""
+    return bool(unit["enabled"] == "enabled" and unit["active"] != "active")
 
 
 def _stopped(app: str, service: Mapping[str, Any], listening: bool) -> Word:

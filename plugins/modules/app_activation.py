@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import AnsibleModule
 
 if TYPE_CHECKING:
-    from fuego_deploy import activation, change, credentials, health, listening, lock, release
+    from fuego_deploy import (
+        activation,
+        change,
+        credentials,
+        health,
+        listening,
+        lock,
+        release,
+        units,
+    )
     from fuego_deploy.layout import (
         FOLDER_MARK,
         App,
@@ -29,6 +38,7 @@ else:
         listening,
         lock,
         release,
+        units,
     )
     from ansible.module_utils.fuego_deploy.layout import (
         FOLDER_MARK,
@@ -238,11 +248,12 @@ hooks:
 
 def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
     given = module.params
-    refuse_foreign(app)
+    refuse_foreign(app, given["units"])
     built = release.find(app, given["release"], release.ask_python(app, given["python"]))
     if given["tentative"] and (built is None or missing_claims(app) or not has_account(app)):
         return {"changed": False, "missing": True}
     listening.check_listening(app, given["units"].values())
+    check_schedules(app, given["units"])
     env = {name: str(value) for name, value in given["env"].items()}
     env |= dict.fromkeys(given["per_processor"], str(max(2, len(os.sched_getaffinity(0)))))
     secrets = credentials.unpack(app, given["secrets"])
@@ -291,6 +302,16 @@ def stage(module: AnsibleModule, app: App) -> dict[str, Any]:
         "uncommitted": uncommitted,
         "settled": settled,
     }
+
+
+def check_schedules(app: App, texts: dict[str, str]) -> None:
+    """Refuse a job's calendar that this host's systemd cannot read."""
+    for name, text in texts.items():
+        schedule = re.search(r"^OnCalendar=(.+)$", text, re.MULTILINE)
+        problem = units.check_schedule(schedule[1]) if schedule else ""
+        if problem:
+            job = name.removesuffix(".timer").partition("_")[2]
+            raise DeployError(f"apps.{app.name}.jobs.{job}.schedule: {problem}")
 
 
 def check_local(app: App) -> None:

@@ -41,6 +41,7 @@ description:
   - C(state=present) builds the release from its artifact, in a folder of its own. It is complete
     once its marker is written; without it, or built with another Python, it is built anew. A
     folder that an activation uses is never built over.
+  - The action app_build carries an environment that one host built to others of its platform.
 options:
   name:
     description: The app's name.
@@ -73,6 +74,18 @@ options:
     description: A file of CA certificates on the host. Empty, it is uv's own choice.
     type: str
     default: ""
+  from_source:
+    description:
+      - Whether what has no wheel for the host's platform may be built. Where it may not and has to
+        be, C(unbuilt) is true and nothing is made.
+    type: bool
+    default: true
+  pack_to:
+    description: An existing file, into which the environment that was built is packed.
+    type: path
+  shared:
+    description: An environment that another host of the same platform packed, to be taken as it is.
+    type: path
   keep:
     description: How many releases stay, beside the current and the previous one.
     type: int
@@ -112,6 +125,22 @@ tools:
   type: list
   elements: str
   returned: success
+name:
+  description: The app's name, as given.
+  type: str
+  returned: success
+release:
+  description: The release's id, as given.
+  type: str
+  returned: success
+unbuilt:
+  description: Whether something has to be built from source first, which C(from_source) forbids.
+  type: bool
+  returned: success
+platform:
+  description: What decides whether an environment that another host built runs here as well.
+  type: str
+  returned: success
 machine:
   description: The host's architecture.
   type: str
@@ -131,17 +160,30 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     python = release.ask_python(app, given["python"])
     folder = release.find(app, given["release"], python)
     removed: list[str] = []
+    unbuilt = False
     if given["state"] == "present" and folder is None:
-        made.append(str(release.place(app, given["release"])))
+        place = str(release.place(app, given["release"]))
         if not module.check_mode:
             with locked(app):
-                folder = build(given, app, python)
-                removed = release.prune(app, given["keep"])
+                try:
+                    folder = build(given, app, python)
+                except release.NoWheelError:
+                    unbuilt = True
+                else:
+                    removed = release.prune(app, given["keep"])
+        if not unbuilt:
+            made.append(place)
+    if given["pack_to"] and folder is not None:
+        release.pack_environment(folder, Path(given["pack_to"]))
     return {
         "changed": bool(made),
         "made": made,
         "folder": folder.name if folder else "",
         "missing": folder is None,
+        "name": app.name,
+        "release": given["release"],
+        "unbuilt": unbuilt,
+        "platform": release.platform_of(python),
         "account": has_account(app),
         "machine": os.uname().machine,
         "tools": [path.name for path in TOOLS.glob("*")],
@@ -152,9 +194,12 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 def build(given: dict[str, Any], app: App, python: "release.Python") -> Path:
     """Build the release, unless an interrupted run finished it while we waited for the lock."""
     found = release.find(app, given["release"], python)
-    settings = release.Settings(given["uv"], given["index_url"], given["ca_file"])
+    settings = release.Settings(
+        given["uv"], given["index_url"], given["ca_file"], given["from_source"]
+    )
     archive = Path(given["archive"])
-    return found or release.build(app, given["release"], archive, python, settings)
+    shared = Path(given["shared"]) if given["shared"] else None
+    return found or release.build(app, given["release"], archive, python, settings, shared)
 
 
 def main() -> None:
@@ -168,6 +213,9 @@ def main() -> None:
             "uv": {"type": "path"},
             "index_url": {"type": "str", "default": ""},
             "ca_file": {"type": "str", "default": ""},
+            "from_source": {"type": "bool", "default": True},
+            "pack_to": {"type": "path"},
+            "shared": {"type": "path"},
             "keep": {"type": "int", "default": 5},
         },
         required_if=[("state", "present", ["archive", "uv"])],

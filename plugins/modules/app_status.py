@@ -96,7 +96,7 @@ def look(app: layout.App, timeout: float) -> dict[str, Any]:
         "answer": None,
         "problem": "",
     }
-    names = [name for name in app.unit_names if layout.is_ours(app.units / name)]
+    names = app.installed_units()
     try:
         states = units.states(tuple(names)) if names else {}
     except (layout.DeployError, OSError) as problem:

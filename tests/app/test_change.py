@@ -27,23 +27,26 @@ GATE = health.Gate("127.0.0.1", 8000, "/healthz", {"Host": "shop.example"}, (200
 class Systemd:
     """Takes down what it is told, and answers the health check as long as nothing is broken."""
 
-    def __init__(self) -> None:
+    def __init__(self, app: str) -> None:
+        self.app = app
         self.told: list[str] = []
         self.broken: set[str] = set()
         self.restarts = 0
+        self.enabled = "enabled"
 
     def states(self, names: tuple[str, ...]) -> dict[str, State]:
-        return {name: State("active", "enabled", False, "success", self.restarts) for name in names}
+        return {name: State("active", self.enabled, False, "success", self.restarts)
+                for name in names}  # fmt: skip
 
     def control(self, verb: str, *names: str) -> None:
-        self.told += [f"{verb} {name.rpartition('.')[2]}" for name in names]
+        self.told += [f"{verb} {name.removeprefix(self.app).removeprefix('.')}" for name in names]
         if verb in self.broken:
             raise DeployError(f"systemctl {verb}: Job failed")
 
 
 @pytest.fixture(autouse=True)
 def systemd(monkeypatch: pytest.MonkeyPatch, app: App) -> Systemd:
-    fake = Systemd()
+    fake = Systemd(app.name)
     monkeypatch.setattr(units, "states", fake.states)
     monkeypatch.setattr(units, "control", fake.control)
     monkeypatch.setattr(units, "reload", lambda: fake.told.append("daemon-reload"))
@@ -160,6 +163,67 @@ def test_a_socket_that_is_no_more_is_closed(app: App, systemd: Systemd) -> None:
     activate(app, activation.lay(app, alone).number)
     assert systemd.told[:3] == ["disable socket", "stop socket", "daemon-reload"]
     assert not (app.units / app.unit_names[1]).exists()
+
+
+def beside(app: App, release: str, *names: str) -> int:
+    """An activation with further units."""
+    texts = {f"{app.name}_{name}": f"{HEADER}[Unit]\n" for name in names}
+    base = wanted(app, release)
+    return activation.lay(app, replace(base, units={**base.units, **texts})).number
+
+
+@pytest.fixture
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change, "SETTLED", 0.0)
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_processes_start_and_stop_with_the_deploy(app: App, systemd: Systemd) -> None:
+    """A job does not: its timer does, and what runs goes on."""
+    systemd.enabled = "disabled"
+    further = ("worker.service", "tidy.service", "tidy.timer")
+    progress = activate(app, beside(app, "aaaaaaaaaaaa", *further))
+    assert "start of the processes" in progress.seconds
+    assert [told for told in systemd.told if told.startswith("enable")] == [
+        "enable service", "enable socket", "enable _tidy.timer", "enable _worker.service",
+    ]  # fmt: skip
+    assert [told for told in systemd.told if told.startswith("restart")] == [
+        "restart socket", "restart service", "restart _tidy.timer", "restart _worker.service",
+    ]  # fmt: skip
+    assert set(app.installed_units()) >= {
+        f"{app.name}_worker.service", f"{app.name}_tidy.timer",
+    }  # fmt: skip
+    systemd.told.clear()
+    activate(app, beside(app, "bbbbbbbbbbbb", "tidy.service", "tidy.timer"))
+    assert systemd.told[:3] == ["disable _worker.service", "stop _worker.service", "daemon-reload"]
+    change.withdraw(app)
+    assert app.installed_units() == []
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_a_process_that_became_a_job_stops(app: App, systemd: Systemd) -> None:
+    """Its service stays, without an [Install]; systemd would start it at each boot otherwise."""
+    activate(app, beside(app, "aaaaaaaaaaaa", "tidy.service"))
+    link = app.units / "multi-user.target.wants" / f"{app.name}_tidy.service"
+    link.parent.mkdir()
+    link.symlink_to(f"../{link.name}")
+    systemd.told.clear()
+    activate(app, beside(app, "bbbbbbbbbbbb", "tidy.service", "tidy.timer"))
+    assert systemd.told[:2] == ["stop _tidy.service", "daemon-reload"]
+    assert not link.is_symlink()
+    stamp = app.stamp(f"{app.name}_tidy.timer")
+    stamp.parent.mkdir(parents=True)
+    stamp.touch()
+    activate(app, beside(app, "cccccccccccc", "tidy.service"))
+    assert not stamp.exists()
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_a_process_that_does_not_stay_up_fails_the_deploy(app: App, systemd: Systemd) -> None:
+    systemd.restarts = 1
+    with pytest.raises(DeployError, match=r"start of the processes failed: processes\.worker does"):
+        activate(app, beside(app, "aaaaaaaaaaaa", "worker.service"))
+    assert not activation.is_proved(app, 1)
 
 
 def test_hooks_run_around_it_and_a_failing_one_aborts(

@@ -60,6 +60,14 @@ def test_a_unit_of_somebody_else(bare: App, folder: str, kind: str) -> None:
     refuse_foreign(bare)
 
 
+def test_a_unit_of_somebody_else_that_a_process_would_take(bare: App) -> None:
+    bare.units.mkdir(parents=True)
+    (bare.units / "fuego-test-hello_work.service").write_text("[Unit]\n")
+    refuse_foreign(bare, ["fuego-test-hello_other.service"])
+    with pytest.raises(DeployError, match=r"hello_work\.service exists already.*take another name"):
+        refuse_foreign(bare, ["fuego-test-hello_work.service"])
+
+
 def test_a_unit_that_is_masked(bare: App) -> None:
     bare.units.mkdir(parents=True)
     (bare.units / "fuego-test-hello.service").symlink_to("/dev/null")

@@ -4,9 +4,11 @@ uv is real; its index is a folder of wheels served on loopback.
 """
 
 import functools
+import hashlib
 import http.server
 import io
 import re
+import sys
 import tarfile
 import threading
 import zipfile
@@ -14,10 +16,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fuego_deploy import artifact, pins, requirements, tool
+from fuego_deploy import artifact, pins, requirements, tool, wheelhouse
 from fuego_deploy.artifact import Source
-from fuego_deploy.layout import DeployError
-from fuego_deploy.release import SETTLED, own_requirements, plan_requirements
+from fuego_deploy.layout import App, DeployError
+from fuego_deploy.release import (
+    HOUSE,
+    SETTLED,
+    NoWheelError,
+    Python,
+    Settings,
+    install,
+    own_requirements,
+    plan_requirements,
+)
 
 HASH = "0" * 64
 LOCK = f"gunicorn==1.0 --hash=sha256:{HASH}\n"
@@ -297,3 +308,113 @@ def test_a_project_is_installed_where_it_is_a_package(
     assert (bool(project) and pins.is_package(project)) == expected
     (folder / "requirements.txt").write_text("")
     assert not pins.project_of(folder, "apps.shop.source"), "it says what is required instead"
+
+
+def test_wheels_that_were_gathered_are_all_that_hosts_install_from(
+    made: Made, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "requirements.txt").write_text("cake==1.0\n")
+    house = tmp_path / "house"
+    before, _ = made()
+    with pytest.raises(DeployError, match=r"apps\.shop\.source\.wheels: .*make wheels APP=shop"):
+        made(wheels=house)
+    wheel(house, "cake", "1.0", "flour")
+    found, to = made(wheels=house)
+    assert found.id != before.id
+    assert [path.name for path in (to / HOUSE).iterdir()] == ["cake-1.0-py3-none-any.whl"]
+    wheel(house, "flour", "1.0")
+    assert made(wheels=house)[0].id != found.id
+
+
+def test_wheels_are_gathered_for_a_platform(
+    folder: Path, tmp_path: Path, index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for one that this machine is not; what has no wheel is named with the mend."""
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"):
+        monkeypatch.setenv(name, index)
+    for name in ("PIP_EXTRA_INDEX_URL", "UV_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "lock.txt").write_text("")
+    (folder / "requirements.txt").write_text("cake==1.0\nflour==1.0\n")
+    source = Source("shop", folder, tmp_path / "lock.txt")
+    house, cache = tmp_path / "house", tmp_path / "cache"
+    platform = wheelhouse.Platform("aarch64", "3.11", "2.36")
+    found = wheelhouse.gather(source, [platform], house, cache, tool.find())
+    assert found == ["cake-1.0-py3-none-any.whl", "flour-1.0-py3-none-any.whl"]
+    assert wheelhouse.gather(source, [platform], house, cache, tool.find()) == []
+
+    (tmp_path / "index" / "cake" / "cake-1.0-py3-none-any.whl").rename(
+        tmp_path / "index" / "cake" / "cake-1.0-cp311-cp311-macosx_11_0_arm64.whl"
+    )
+    with pytest.raises(DeployError) as caught:
+        wheelhouse.gather(source, [platform], tmp_path / "other", cache, tool.find())
+    for words in ("apps.shop.source: not all", "Python 3.11 on aarch64 with glibc 2.36", "cake"):
+        assert words in str(caught.value)
+
+
+def test_a_wheel_that_was_built_by_hand_counts(
+    folder: Path, tmp_path: Path, index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index has another file of that version, with another hash."""
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    (tmp_path / "lock.txt").write_text("")
+    (folder / "requirements.txt").write_text("flour==1.0\n")
+    (tmp_path / "index/flour/flour-1.0-py3-none-any.whl").rename(
+        tmp_path / "index/flour/flour-1.0-cp311-cp311-macosx_11_0_arm64.whl"
+    )
+    source = Source("shop", folder, tmp_path / "lock.txt", index_url=index)
+    house = tmp_path / "house"
+    platform = wheelhouse.Platform("x86_64", "3.13", "2.41")
+
+    def gather() -> list[str]:
+        return wheelhouse.gather(source, [platform], house, tmp_path / "cache", tool.find())
+
+    with pytest.raises(DeployError, match="Build what is missing"):
+        gather()
+    ours = wheel(house, "flour", "1.0", "")
+    assert gather() == []
+    assert ours.exists()
+    digest = hashlib.sha256(ours.read_bytes()).hexdigest()
+    pinned = ["flour==1.0 --hash=sha256:aa", "other==1.0 --hash=sha256:bb"]
+    assert requirements.with_wheels(pinned, house).splitlines() == [
+        f"{pinned[0]} --hash=sha256:{digest}", pinned[1],
+    ]  # fmt: skip
+
+
+def test_what_was_resolved_for_wheels_stays(
+    made: Made, folder: Path, tmp_path: Path, index: str
+) -> None:
+    """The index has a newer flour by then, the wheels have not."""
+    (folder / "requirements.txt").write_text("flour\n")
+    house = tmp_path / "house"
+    source = Source("shop", folder, tmp_path / "lock.txt", index_url=index)
+    platform = wheelhouse.Platform("x86_64", "3.13", "2.41")
+    (tmp_path / "lock.txt").write_text("")
+    wheelhouse.gather(source, [platform], house, tmp_path / "cache", tool.find())
+    wheel(tmp_path / "index/flour", "flour", "2.0")
+    found, to = made(wheels=house)
+    assert settled(to) == {"flour": "1.0"}
+    wheel(house, "flour", "1.0", "cake")  # of the same name, with other bytes
+    assert made(wheels=house)[0].id != found.id
+    (folder / "requirements.txt").write_text("flour>=2\n")
+    assert settled(made(wheels=house)[1]) == {"flour": "2.0"}
+
+
+def test_what_has_no_wheel_is_not_built_unasked(tmp_path: Path, index: str) -> None:
+    (tmp_path / "index" / "grain").mkdir()
+    (tmp_path / "index/grain/grain-1.0.tar.gz").write_bytes(b"")
+    folder = tmp_path / "release"
+    (folder / "src").mkdir(parents=True)
+    (folder / "server.txt").write_text("")
+    (folder / "src" / "requirements.txt").write_text("grain==1.0\n")
+    python = Python(sys.executable, "3.13.0", "abi", "/usr")
+    app, settings = App("shop", tmp_path), Settings(str(tool.find()), index, from_source=False)
+    with pytest.raises(NoWheelError, match="grain"):
+        install(app, folder, python, settings)
+
+
+def test_the_tags_of_a_platform() -> None:
+    platform = wheelhouse.Platform("x86_64", "3.13", "2.41")
+    assert platform.tags[0] == "manylinux_2_40_x86_64"
+    assert {"manylinux_2_17_x86_64", "manylinux2014_x86_64"} <= set(platform.tags)

@@ -9,9 +9,10 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from fuego_deploy import artifact, release
+from fuego_deploy import artifact, release, requirements
 from fuego_deploy.layout import App, DeployError, write_json
 from fuego_deploy.release import Python, Settings
+from packaging.markers import Marker
 
 PYTHON = Python("/usr/bin/python3", "3.13.5", "cpython-313-x86_64-linux-gnu", "/usr")
 SETTINGS = Settings("/nonexistent/uv")
@@ -119,6 +120,29 @@ def test_an_archive_cut_short_is_told_in_words(app: App, tmp_path: Path) -> None
     archive.write_bytes(archive.read_bytes()[:-20])
     with pytest.raises(DeployError, match="cannot be read"):
         release.build(app, archive.name.split(".")[0], archive, PYTHON, SETTINGS)
+
+
+def test_an_environment_is_taken_from_another_host(
+    app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its scripts lie in a folder of the same name; else it is made here."""
+    archive, shared = packed(app, tmp_path), tmp_path / "shared"
+    name = archive.name.split(".")[0]
+    there = tmp_path / "there" / name / ".venv"
+    (there / "bin").mkdir(parents=True)
+    (there / "bin" / "python").symlink_to("/usr/bin/python3")
+    release.pack_environment(there.parent, shared)
+    monkeypatch.setattr(release, "install", failing(DeployError("is made here")))
+    monkeypatch.setattr(release, "_uv_version", lambda _: "0")
+    folder = release.build(app, name, archive, PYTHON, SETTINGS, shared)
+    assert (folder / ".venv/bin/python").readlink() == Path("/usr/bin/python3")
+    activate(app, 1, name)
+    with pytest.raises(DeployError, match="is made here"):
+        release.build(app, name, archive, PYTHON, SETTINGS, shared)
+    shared.write_bytes(shared.read_bytes()[:-30])
+    (app.activations / "1/release").unlink()
+    with pytest.raises(DeployError, match="another host built cannot be read"):
+        release.build(app, name, archive, PYTHON, SETTINGS, shared)
 
 
 def test_another_releases_archive_is_refused(app: App, tmp_path: Path) -> None:
@@ -250,6 +274,48 @@ def test_local_packages_come_from_their_files_alone(tmp_path: Path) -> None:
         "uvicorn", "uvloop", "click", "fuego-web",
     ]  # fmt: skip
     assert f"fuego-web @ file://{tmp_path}/wheels/fuego_web-1.0" in lines[-1]
+
+
+NARROW = "click==8.0 ; python_full_version < '3.13' \\\n  --hash=sha256:ee\n"
+SPLIT = "click==7 ; python_version < '3.12'\nclick==8 ; python_version >= '3.12'\n"
+ELSEWHERE = (
+    "uvloop==1 ; sys_platform == 'darwin' or (os_name == 'nt' and 'arm' in platform_machine)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("own", "name", "holds"),
+    [
+        (NARROW, "click", {"python_full_version": "3.13.5"}),
+        (NARROW, "click", {"python_full_version": "3.11.2"}),
+        (SPLIT, "click", {"python_version": "3.11"}),
+        (SPLIT, "click", {"python_version": "3.12"}),
+        (ELSEWHERE, "uvloop", {"sys_platform": "linux"}),
+        (ELSEWHERE, "uvloop", {"sys_platform": "darwin"}),
+        (ELSEWHERE, "uvloop", {"os_name": "nt", "platform_machine": "arm64"}),
+        (ELSEWHERE, "uvloop", {"os_name": "nt", "platform_machine": "x86_64"}),
+        (ELSEWHERE, "uvloop", {"sys_platform": "win32"}),
+    ],
+)
+def test_what_the_app_names_for_other_platforms_alone_comes_from_the_servers_lock(
+    own: str, name: str, holds: dict[str, str]
+) -> None:
+    """uv would refuse two pins of one package, and miss one that no file has."""
+    there = {"sys_platform": "linux", "os_name": "posix"} | holds
+    added = requirements.beside(LOCK, requirements.logical_lines(own), ())
+    lines = [line for line in added.splitlines() if line.startswith(name)]
+    named = [requirements.marker_of(line) for line in requirements.logical_lines(own)]
+    by_app = any(Marker(marker).evaluate(there) for marker in named)
+    by_lock = [requirements.marker_of(line) for line in lines]
+    excluded = there["sys_platform"] == "win32" and name == "uvloop"
+    assert [Marker(marker).evaluate(there) for marker in by_lock] == [not by_app and not excluded]
+    assert all(line.endswith(("sha256:bb", "sha256:dd")) for line in lines)
+
+
+def test_a_marker_that_cannot_be_turned_round_leaves_the_package_to_the_app() -> None:
+    added = requirements.beside(LOCK, ["click==8 ; python_version ~= '3.11'"], ())
+    assert "click" not in added
+    assert "uvicorn" in added
 
 
 def test_requirements_named_by_another_file_count(tmp_path: Path) -> None:

@@ -48,6 +48,20 @@ def test_what_people_put_there_is_moved(app: App) -> None:
     assert not app.home.exists()
 
 
+def test_what_belonged_to_a_former_process_goes_too(app: App) -> None:
+    fill(app)
+    folder = app.units / f"{app.name}_worker.service.d"
+    folder.mkdir()
+    timer = f"{app.name}_tidy.timer"
+    (app.units / timer).write_text(HEADER)
+    app.stamp(timer).parent.mkdir(parents=True)
+    app.stamp(timer).touch()
+    _, kept = removal.remove(app)
+    assert kept
+    assert not folder.exists()
+    assert not app.stamp(timer).exists()
+
+
 def test_a_dry_run_touches_nothing(app: App) -> None:
     fill(app)
     removed, _ = removal.remove(app, check_mode=True)

@@ -14,7 +14,7 @@ SERVERS = sorted(FOLDER.glob("*.yml"), key=lambda path: path.stem)
 ENTRY = options(ROOT / "roles" / "app")["app_spec"]["options"]
 KEYS = {"protocols", "requirements", "settings", "bind", "socket", "type", "command"}
 KEYS |= {"environment", "files"}
-OPTIONAL = {"based_on", "calls", "fixed", "upstream_protocol"}
+OPTIONAL = {"based_on", "fixed", "own_config", "upstream_protocol"}
 COMMAND = {"venv", "config", "callable", "protocol"}
 LISTENING = {"address", "port", "listen"}
 

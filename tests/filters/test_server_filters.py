@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from run import protocol_refusals
 from servers import (
+    named_texts,
     server_data,
     server_per_processor,
     server_settings,
     systemd_value,
     systemd_word,
+    unit_beside,
 )
 
 DATA = """
@@ -63,6 +65,12 @@ def test_a_pool_that_serves_keeps_its_protocol(
     assert all(line.startswith("apps.shop.server: balancers speak") for line in found)
 
 
+def test_several_texts_in_one() -> None:
+    text = "==> a.service\n[Unit]\n==> a.timer\n[Timer]\n==> no name\n"
+    assert named_texts(text) == {"a.service": "[Unit]\n", "a.timer": "[Timer]\n==> no name\n"}
+    assert named_texts("") == named_texts(None) == {}
+
+
 @pytest.mark.parametrize(
     ("word", "quoted"),
     [("--loop=uvloop", "--loop=uvloop"), ("a b", '"a b"'), ("100%", "100%%"), ("$HOME", "$$HOME"),
@@ -77,3 +85,10 @@ def test_a_word_is_one_to_systemd(word: str, quoted: str) -> None:
 )
 def test_a_value_is_what_systemd_reads(value: object, written: str) -> None:
     assert systemd_value(value) == written
+
+
+def test_what_a_unit_says_of_the_service_alone_is_kept_from_processes_and_jobs() -> None:
+    said = {"MemoryMax": "1G", "TimeoutStartSec": 60, "ExecStartPre": "x", "WatchdogSec": 5,
+            "Restart": "always", "RestartSteps": 3, "MemoryDenyWriteExecute": False,
+            "NotifyAccess": "all"}  # fmt: skip
+    assert unit_beside(said) == {"MemoryMax": "1G", "MemoryDenyWriteExecute": False}

@@ -121,6 +121,100 @@ ONE_APP: list[tuple[str, object, str]] = [
         "apps.shop.working_dir: the source has no folder; leave it out",
     ),
     (
+        "configuration for a server that reads none",
+        entry(server="uvicorn", callable="main:asgi_app", server_config="workers = 3"),
+        "apps.shop.server_config: uvicorn reads no configuration file; use env or server_args, or "
+        "server: gunicorn",
+    ),
+    (
+        "configuration that is no Python",
+        entry(server_config="def (:"),
+        "apps.shop.server_config: is no Python, which gunicorn reads: invalid syntax",
+    ),
+    (
+        "home of nobody",
+        entry(env_files=["~no-such-user/a.env"]),
+        "apps.shop.env_files: ~no-such-user/a.env cannot be read (Could not determine home",
+    ),
+    (
+        "wheels from no folder",
+        entry(source={"path": "app", "wheels": ""}),
+        "apps.shop.source.wheels: is empty; name the folder, such as wheels/shop",
+    ),
+    (
+        "file of the environment that is not there",
+        entry(env_files=["shop.env"]),
+        "shop.env cannot be read (",
+    ),
+    (
+        "folder as a file of the environment",
+        entry(env_files=["app"]),
+        "app cannot be read (",
+    ),
+    (
+        "process without a command",
+        entry(processes={"worker": {"hosts": "app1"}}),
+        "apps.shop.processes.worker.command: is missing; write it as",
+    ),
+    (
+        "process with a schedule",
+        entry(processes={"worker": {"command": "work", "schedule": "daily"}}),
+        "apps.shop.processes.worker.schedule: no such key; the keys are command, hosts, stop_",
+    ),
+    (
+        "process that is no dictionary",
+        entry(processes={"worker": "celery worker"}),
+        "apps.shop.processes.worker: 'celery worker' is not a dictionary",
+    ),
+    (
+        "process of no name",
+        entry(processes={"My worker": {"command": "work"}}),
+        "apps.shop.processes.My worker: not a name; use at most 31",
+    ),
+    (
+        "command on two lines",
+        entry(processes={"worker": {"command": "work\nUser=root"}}),
+        "apps.shop.processes.worker.command: 'work\\nUser=root' is no text on one line",
+    ),
+    (
+        "command that goes on on the next line",
+        entry(jobs={"tidy": {"command": "true \\", "schedule": "daily"}}),
+        "apps.shop.jobs.tidy.command: 'true \\\\' is no text on one line",
+    ),
+    (
+        "command whose quotes are not closed",
+        entry(processes={"worker": {"command": "python -c 'x"}}),
+        "cannot be split into words: No closing quotation; mend the quotes",
+    ),
+    (
+        "two commands",
+        entry(jobs={"tidy": {"command": "a ; b", "schedule": "daily"}}),
+        "apps.shop.jobs.tidy.command: 'a ; b' is more than one command; write sh -c 'one; two'",
+    ),
+    (
+        "process on another host",
+        entry(processes={"worker": {"command": "work", "hosts": "lb1"}}),
+        "apps.shop.processes.worker.hosts: lb1 is no host of 'shop', which is on app1, app2",
+    ),
+    (
+        "process that stops for too long",
+        entry(processes={"worker": {"command": "work", "stop_timeout": 900}}),
+        "apps.shop.processes.worker.stop_timeout: 900 is not from 1 to 240 seconds",
+    ),
+    (
+        "job without a schedule",
+        entry(jobs={"tidy": {"command": "tidy"}}),
+        "apps.shop.jobs.tidy.schedule: is missing; write it as, for example, {command: python",
+    ),
+    (
+        "job named as a process",
+        entry(
+            processes={"tidy": {"command": "tidy"}},
+            jobs={"tidy": {"command": "tidy", "schedule": "daily"}},
+        ),
+        "apps.shop.jobs.tidy: there is a process of that name already",
+    ),
+    (
         "system package of no name",
         entry(packages=["-y"]),
         "apps.shop.packages: '-y' is not the name of a system package; write it as apt does",

@@ -29,6 +29,8 @@ def test_two_keys_are_enough(planned: Planner, source: Path) -> None:
         "name": "shop",
         "source": {"path": str(source / "app"), **NOTHING_MORE},
         "packages": [],
+        "processes": {},
+        "jobs": {},
         "callable": "main:wsgi_app",
         "server": "gunicorn",
         "protocol": "wsgi",
@@ -45,6 +47,7 @@ def test_two_keys_are_enough(planned: Planner, source: Path) -> None:
         "server_args": [],
         "unit": {},
         "env": {},
+        "env_files": [],
         "secrets_env": [],
         "hosts": ["app1", "app2"],
     }
@@ -230,6 +233,53 @@ def test_a_server_without_a_socket_on_one_host_is_told_of(
     found = cautions(fleet, catalogue)
     assert len(found) == told
     assert all("apps.shop.server: hypercorn" in line and "gunicorn" in line for line in found)
+
+
+def test_processes_run_on_all_hosts_and_jobs_on_the_first(planned: Planner) -> None:
+    given = {
+        "processes": {"worker": {"command": "work"}, "one": {"command": "x", "hosts": ["app2"]}},
+        "jobs": {"tidy": {"command": "tidy --all", "schedule": "daily"}},
+    }
+    spec = only(planned({"shop": entry(**given)}))
+    assert spec["processes"]["worker"] == {
+        "command": "work", "stop_timeout": 30, "hosts": ["app1", "app2"],
+    }  # fmt: skip
+    assert spec["processes"]["one"]["hosts"] == ["app2"]
+    assert spec["jobs"]["tidy"] == {
+        "command": "tidy --all", "schedule": "daily", "timeout": 3600, "hosts": ["app1"],
+    }  # fmt: skip
+
+
+def test_files_of_the_environment_stand_below_the_entry_s_own(
+    planned: Planner, source: Path
+) -> None:
+    """Later files win, and the server's own names stand for their keys."""
+    (source / "a.env").write_text(
+        "# comment\nexport A='1 2'  # why\nB=$HOME\nC=\nD=file\n"
+        "URL=u:p#s@h  # it's\nCOLOR=#fff\nL=a\u2028X=b\n"
+        'Q="a \\"b\\""\'c d\'e\\ f\r\n'
+    )
+    (source / "b.env").write_text("A=3\nGUNICORN_THREADS=7\n")
+    given = entry(env_files=["a.env", "b.env"], env={"D": "own"})
+    spec = only(planned({"shop": given}))
+    assert spec["env"] == {"A": "3", "B": "$HOME", "C": "", "D": "own", "URL": "u:p#s@h",
+                           "COLOR": "#fff", "L": "a\u2028X=b", "Q": 'a "b"c de f'}  # fmt: skip
+    assert spec["threads"] == 7
+
+
+def test_one_file_of_the_environment_and_one_of_all_apps(planned: Planner, source: Path) -> None:
+    (source / "a.env").write_text("A=a\nB=a\n")
+    (source / "all.env").write_text("B=all\nC=all\n")
+    spec = only(planned({"shop": entry(env_files="a.env")}, {"env_files": ["all.env"]}))
+    assert spec["env"] == {"A": "a", "B": "a", "C": "all"}
+
+
+@pytest.mark.parametrize("line", ["A B=1", "A", "1A=x", "A=1 2", "A='1"])
+def test_a_line_that_is_no_setting_is_named(planned: Planner, source: Path, line: str) -> None:
+    (source / "a.env").write_text(f"OK=1\n{line}\n")
+    _, errors = planned({"shop": entry(env_files=["a.env"])})
+    assert len(errors) == 1
+    assert errors[0].startswith(f"apps.shop.env_files: {source / 'a.env'}:2: ")
 
 
 def test_a_repository_is_fetched_later(planned: Planner, source: Path) -> None:

@@ -39,6 +39,9 @@ def test_a_fleet_that_is_well_has_nothing_to_look_at(fleet: Fleet) -> None:
         ({"service": unit("activating")}, "starting", ""),
         ({"service": unit("inactive")}, "stopped", "next request on its socket starts it"),
         ({"socket": unit("failed")}, "not listening", "shop.socket is failed"),
+        ({"beside": {"shop_worker.service": unit("failed")}}, "worker failed",
+         "shop_worker.service is failed; journalctl -u shop_worker says why"),
+        ({"beside": {"shop_tidy.timer": unit("inactive")}}, "tidy inactive", "shop_tidy.timer is"),
         ({"answer": None, "problem": "activation 3 has never passed its health check"},
          "runs, not proved", "activation 3"),
         ({"answer": {"path": "/z", "status": 503, "problem": "", "healthy": False}},
@@ -54,13 +57,22 @@ def test_words_for_an_app_that_is_not_well(
     for kind in ("service", "socket"):
         if kind in more:
             said["units"][f"shop.{kind}"] = more[kind]
-    said |= {key: value for key, value in more.items() if key not in ("service", "socket")}
+    said["units"] |= more.get("beside", {})
+    own = ("service", "socket", "beside")
+    said |= {key: value for key, value in more.items() if key not in own}
     fleet.hosts["app1"]["apps"]["shop"] = said
     found = row(fleet)
     assert (found.health.text, found.serves) == (word, False)
     assert why in found.health.why
     notes = [line for line in told(fleet).notes if line.startswith("shop on app1: ")]
     assert bool(notes) == bool(why)
+
+
+def test_a_job_that_waits_for_its_time_is_well(fleet: Fleet) -> None:
+    fleet.hosts["app1"]["apps"]["shop"]["units"] |= {
+        "shop_tidy.timer": unit(), "shop_tidy.service": unit("inactive", enabled="static"),
+    }  # fmt: skip
+    assert row(fleet).serves
 
 
 def test_who_cannot_be_reached_or_asked_is_shown_and_the_rest_goes_on(fleet: Fleet) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import INVENTORY, Lab
-from hello import BUSY, SITES, Fleet, out_of_pools, releases, traffic
+from hello import SITES, Fleet, out_of_pools, releases, traffic
 
 ONE = ("lb1",)
 """The balancers, until a test adds the second."""
@@ -72,7 +72,7 @@ def test_a_host_added_gets_the_releases_of_the_fleet(lab: Lab, fleet: Fleet, lin
     expected = {**releases(lab, ("app1",)), "hello": former["hello"]}
     fleet.version(3)  # not deployed: adding a host is no deploy
     fleet.inventories = (INVENTORY, line)
-    with traffic(lab, "add app4", ONE, rate=BUSY):
+    with traffic(lab, "add app4", ONE):
         run = well(fleet.run("scale.yml", add="app4"))
     assert releases(lab, ("app1", "app2", "app3", "app4")) == expected
     assert {name: count for name, count in changed(run).items() if count} == {
@@ -87,7 +87,7 @@ def test_a_host_removed_leaves_nothing_and_stays_out(lab: Lab, fleet: Fleet) -> 
     """Behaviours 24 and 26, until it is added again; people's own files are kept aside."""
     host = lab.host("app2")
     host.run("echo orders >/srv/hello/shared/orders; echo LEVEL=3 >>/etc/hello/env.local")
-    with traffic(lab, "remove app2", ONE, rate=BUSY):
+    with traffic(lab, "remove app2", ONE):
         well(fleet.run("scale.yml", remove="app2", why="too many"))
     for look in ("ls /etc/systemd/system/hello*", "ls /srv/hello* /etc/hello*",
                  "ls /usr/local/lib/fuego-deploy", "getent passwd hello hello-async",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,20 @@ MAIN = """
                            "magic": MAGIC}}).encode()
         start_response("200 OK", [("Content-Type", "application/json")])
         return [body]
+"""
+
+NATIVE = """
+    import json
+    import socket
+
+    import netifaces
+
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "application/json")])
+        families = sorted(netifaces.address_families.values())
+        told = {"host": socket.gethostname(), "families": families}
+        return [json.dumps(told).encode()]
 """
 
 
@@ -147,6 +164,80 @@ def test_every_way_to_say_what_an_app_requires(
         assert bool(answers[0]["magic"]) == (name == "loose")
     again = lab.playbook("playbooks/deploy.yml", "-e", f"@{given}")
     assert again.stdout.count("changed=0") == again.stdout.count("changed="), again.stdout
+
+
+def test_what_has_no_wheel_is_built_on_one_host_of_each_platform(lab: Lab, tmp_path: Path) -> None:
+    """netifaces is C, and an sdist for these Pythons. app3 is of app1's platform, and has no
+    compiler; what is built once serves the next hosts as well."""
+    compiler = "apt-get update -qq && apt-get install -qq -y --no-install-recommends"
+    for name in HOSTS:
+        done = lab.host(name).run(f"{compiler} gcc libc6-dev python3-dev")
+        assert done.rc == 0, done.stderr
+    assert lab.host("app3").run("command -v cc gcc").rc != 0
+    (tmp_path / "main.py").write_text(textwrap.dedent(NATIVE))
+    (tmp_path / "requirements.txt").write_text("netifaces==0.11.0\n")
+    given = tmp_path / "apps.json"
+    entry = {
+        "source": {"path": str(tmp_path)},
+        "callable": "main:app",
+        "port": 8040,
+        "domains": ["native.localhost"],
+        "hosts": [*HOSTS, "app3"],
+    }
+    given.write_text(json.dumps({"apps": {**APPS, "native": entry}}))
+    run = lab.playbook("playbooks/deploy.yml", "-e", f"@{given}", "-e", "app=native")
+    assert run.returncode == 0, run.stdout
+    found = re.findall(
+        r"TASK \[app : (Build from|Take what)[^\n]+\n((?:(?!TASK).*\n)+)", run.stdout
+    )
+    done = {step: set(re.findall(r"changed: \[(\w+)\]", text)) for step, text in found}
+    assert done == {"Build from": {"app1", "app2"}, "Take what": {"app3"}}, run.stdout
+    answers = [lab.request("native.localhost", "/").json() for _ in range(6)]
+    assert {answer["host"] for answer in answers} == {*HOSTS, "app3"}
+    assert all("AF_INET6" in answer["families"] for answer in answers)
+    again = lab.playbook("playbooks/deploy.yml", "-e", f"@{given}", "-e", "app=native")
+    assert again.stdout.count("changed=0") == again.stdout.count("changed="), again.stdout
+
+
+@contextmanager
+def cut_off(lab: Lab) -> Iterator[None]:
+    """Let the app hosts reach nobody but the lab's own network."""
+    rule = (
+        "type filter hook output priority 0; "
+        "ip daddr 10.0.0.0/8 accept; ip daddr 127.0.0.0/8 accept; meta nfproto ipv4 drop;"
+    )
+    for name in HOSTS:
+        assert lab.host(name).run(f"nft 'table inet out {{ chain output {{ {rule} }}; }}'").rc == 0
+    try:
+        yield
+    finally:
+        for name in HOSTS:
+            lab.host(name).run("nft delete table inet out")
+
+
+def test_hosts_without_a_way_out_take_the_wheels_along(
+    lab: Lab, projects: dict[str, dict[str, object]], tmp_path: Path
+) -> None:
+    """For each of their Pythons; uv's cache on the hosts is emptied before."""
+    app = {**projects["locked"], "port": 8030, "domains": ["cut.localhost"]}
+    source: dict[str, object] = dict(app["source"])  # type: ignore[call-overload]
+    given = tmp_path / "apps.json"
+    given.write_text(json.dumps({"apps": {**APPS, "cut": {**app, "source": {
+        **source, "wheels": str(tmp_path / "wheels")}}}}))  # fmt: skip
+    gathered = lab.playbook("playbooks/wheels.yml", "-e", f"@{given}", "-e", "app=cut")
+    assert gathered.returncode == 0, gathered.stdout
+    names = {path.name for path in (tmp_path / "wheels").iterdir()}
+    for python in ("cp311", "cp313"):
+        assert any(name.startswith("markupsafe") and python in name for name in names), names
+    again = lab.playbook("playbooks/wheels.yml", "-e", f"@{given}", "-e", "app=cut")
+    assert again.stdout.count("changed=0") == again.stdout.count("changed="), again.stdout
+    for name in HOSTS:
+        lab.host(name).run("rm -r /var/cache/fuego-deploy/uv")
+    with cut_off(lab):
+        run = lab.playbook("playbooks/deploy.yml", "-e", f"@{given}", "-e", "app=cut")
+    assert run.returncode == 0, run.stdout
+    answers = [lab.request("cut.localhost", "/").json() for _ in range(4)]
+    assert {answer["host"] for answer in answers} == set(HOSTS)
 
 
 def test_what_cannot_be_resolved_touches_no_host(lab: Lab, tmp_path: Path) -> None:

@@ -252,6 +252,8 @@ def reasons_for(app: App, release: str, texts: Mapping[str, str], found: Found |
         elif installed.read_text(encoding="utf-8", errors="replace") != text:
             why.append(f"{installed} was changed")
     states = units.states(tuple(texts))
+    for job in units.jobs(texts):
+        del states[job]  # its timer is what has to be up
     why += [
         f"{name} is active and takes no connection"
         for name, text in texts.items()

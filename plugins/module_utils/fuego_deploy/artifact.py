@@ -16,7 +16,7 @@ from pathlib import Path
 
 from . import pins
 from .layout import DeployError
-from .release import SETTLED
+from .release import HOUSE, SETTLED
 from .source import Listing, copy_entries, list_source
 
 # Part of every id: raise it when the same source must become another release.
@@ -38,6 +38,8 @@ class Source:
     distributions: tuple[Path, ...] = ()
     """Files of wheels and sdists."""
     index_url: str = ""
+    wheels: Path | None = None
+    """A folder of wheels that hosts install from, in place of any index."""
     whole: bool = False
     """The folder holds nothing but what belongs to the app, such as a commit laid out."""
 
@@ -91,7 +93,12 @@ def make(source: Source, cache: Path, uv: Path) -> Artifact:
         made = not archive.exists()
         if made:
             wheels = _build_wheels(source, tree, uv)
-            settled = pins.settle(_wanted(source), tree / "src", wheels, uv, Path(scratch))
+            for wheel in _house(source):
+                (tree / HOUSE).mkdir(exist_ok=True)
+                shutil.copyfile(wheel, tree / HOUSE / wheel.name)
+            settled = pins.settle(
+                _wanted(source), tree / "src", wheels, uv, Path(scratch), _known(source)
+            )
             if settled is not None:
                 (tree / SETTLED).write_text(settled, encoding="utf-8")
             (tree / "server.txt").write_bytes((tree / ".lock").read_bytes())
@@ -100,7 +107,7 @@ def make(source: Source, cache: Path, uv: Path) -> Artifact:
             (tree / "artifact.json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
             _pack(tree, Path(scratch) / "archive", newest)
             os.replace(Path(scratch) / "archive", archive)
-            _prune(folder, archive)
+            prune(folder, archive)
     return Artifact(release, archive, made, warnings)
 
 
@@ -119,6 +126,24 @@ def _listings(source: Source) -> tuple[list[Listing], tuple[str, ...]]:
     lists += [list_source(folder, f"{key}.packages") for folder in source.packages]
     warnings = [warning for listing in lists for warning in listing.warnings]
     return lists, (*warnings, *pins.caution(source.folder, _wanted(source)))
+
+
+def _house(source: Source) -> list[Path]:
+    """The wheels that hosts install from. Raises DeployError where none were gathered."""
+    if source.wheels is None:
+        return []
+    found = sorted(source.wheels.glob("*.whl"))
+    if not found:
+        raise DeployError(
+            f"apps.{source.app}.source.wheels: there is no wheel in {source.wheels}; gather them: "
+            f"make wheels APP={source.app}"
+        )
+    return found
+
+
+def _known(source: Source) -> Path | None:
+    """What was resolved when the wheels were gathered."""
+    return source.wheels / SETTLED if source.wheels else None
 
 
 def _wanted(source: Source) -> pins.Wanted:
@@ -148,6 +173,11 @@ def _digest(source: Source, lists: list[Listing], tree: Path | None) -> tuple[st
             f"apps.{source.app}.source: {problem.filename!s} went away while it was read; run "
             "again once nothing changes the source"
         ) from problem
+    for wheel in _house(source):
+        total.update(b"wheel %s\n" % wheel.name.encode())
+        total.update(hashlib.sha256(wheel.read_bytes()).digest())
+    if (known := _known(source)) is not None and known.is_file():
+        total.update(hashlib.sha256(known.read_bytes()).digest())
     for line in source.requirements:
         total.update(b"requires %s\n" % line.encode())
     server = source.lock.read_bytes()
@@ -231,7 +261,8 @@ def _clean(folder: Path, own: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _prune(folder: Path, keep: Path) -> None:
+def prune(folder: Path, keep: Path) -> None:
+    """Remove the oldest archives of the folder, but never `keep`."""
     found = sorted(folder.glob("*.tar.gz"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in found[KEPT:]:
         if old != keep:

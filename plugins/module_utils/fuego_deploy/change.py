@@ -5,6 +5,7 @@ last lines of the app's journal.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +16,6 @@ from .layout import (
     SERVING,
     App,
     DeployError,
-    is_ours,
     pointed_to,
     read_json,
     serving,
@@ -27,6 +27,8 @@ GATE = ".gate.json"
 RESTARTS = 3
 """A service that systemd had to start again this often within one gate is given up."""
 HOOK_SECONDS = 1800
+SETTLED = 3.0
+"""Seconds that a process beside the service has to stay up."""
 
 
 @dataclass(slots=True)
@@ -67,6 +69,10 @@ def activate(
             restart(app, done)
         with progress.during("health check"):
             pass_gate(app, gate)
+        names = units.processes(path.name for path in (app.current / "units").iterdir())
+        if names:
+            with progress.during("start of the processes"):
+                watch_processes(names)
     except DeployError as problem:
         now = activation.read(app, str(number))
         audit.write(app, run, f"{run['purpose']} failed", release=now and now.release,
@@ -105,26 +111,33 @@ def undo(
 
 
 def restart(app: App, done: activation.Switch) -> None:
-    """Restart the service on its socket, where requests wait meanwhile. Only a socket that changed
-    is closed and opened again, which needs the service out of the way."""
+    """Restart the service on its socket, where requests wait meanwhile, and the processes beside
+    it. Only a socket that changed is closed and opened again, which needs the service out of the
+    way. A job that runs goes on to its end."""
     service, socket = app.unit_names
-    folder = app.current / "units"
-    wanted = sorted(path.name for path in folder.iterdir())
-    gone = [name for name in app.unit_names if name not in wanted and is_ours(app.units / name)]
-    if gone:
-        units.control("disable", *gone)
-        units.control("stop", *gone)
-        for name in gone:
-            (app.units / name).unlink()
-    if done.reload or gone:
+    wanted = sorted(path.name for path in (app.current / "units").iterdir())
+    jobs = units.jobs(wanted)
+    gone = [name for name in app.installed_units() if name not in wanted]
+    # A process that is a job by now: its service has no [Install] any more, and is not to go on.
+    links = {name: app.units / "multi-user.target.wants" / name for name in jobs}
+    former = [name for name, link in links.items() if os.path.lexists(link)]
+    units.control("disable", *gone)
+    units.control("stop", *gone, *former)
+    for name in gone:
+        (app.units / name).unlink()
+        app.stamp(name).unlink(missing_ok=True)
+    for name in former:
+        links[name].unlink()
+    if done.reload or gone or former:
         units.reload()
     state = units.states(tuple(wanted))
-    units.control("enable", *(name for name in wanted if state[name].enabled != "enabled"))
+    lasting = [name for name in wanted if name not in jobs]
+    units.control("enable", *(name for name in lasting if state[name].enabled != "enabled"))
     if socket in wanted:
         if done.socket:
             units.control("stop", service)
         units.control("restart" if done.socket else "start", socket)
-    units.control("restart", service)
+    units.control("restart", *(name for name in lasting if name != socket))
 
 
 def pass_gate(app: App, gate: health.Gate) -> None:
@@ -141,14 +154,31 @@ def pass_gate(app: App, gate: health.Gate) -> None:
         raise DeployError(replace(outcome, answer=answer).told(gate))
 
 
+def watch_processes(names: Sequence[str]) -> None:
+    """See that the processes beside the service stay up. Raises DeployError with the one that does
+    not: what comes to an end is no process."""
+    deadline = time.monotonic() + SETTLED
+    while True:
+        for name, state in units.states(tuple(names)).items():
+            if state.active != "active" or state.restarts:
+                short = name.removesuffix(".service").partition("_")[2]
+                raise DeployError(
+                    f"processes.{short} does not stay up: systemd finds it {state.active} "
+                    f"({state.result}), started again {state.restarts} times"
+                )
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(0.2)
+
+
 def last_words(app: App, since: float) -> str:
-    said = credentials.hide(app, units.journal(app.unit_names, since))
+    said = credentials.hide(app, units.journal(tuple(app.installed_units()), since))
     return f"The last lines of its journal:\n{said}" if said else "Its journal says nothing."
 
 
 def withdraw(app: App) -> None:
     """Take an app that never served out of force; what was staged stays."""
-    installed = [name for name in app.unit_names if is_ours(app.units / name)]
+    installed = app.installed_units()
     units.control("disable", *installed)
     units.control("stop", *installed)
     for name in installed:

@@ -13,7 +13,7 @@ import socket
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -90,16 +90,33 @@ class App:
 
     @property
     def unit_names(self) -> tuple[str, str]:
+        """What serves requests: the service, and the socket that it may have."""
         return f"{self.name}.service", f"{self.name}.socket"
 
+    def stamp(self, unit: str) -> Path:
+        """Where systemd notes when a timer elapsed last."""
+        return self.root / "var/lib/systemd/timers" / f"stamp-{unit}"
 
-def refuse_foreign(app: App) -> None:
-    """Refuse a user, folder or unit that has the app's name and not our mark."""
-    found = [*_foreign_user(app), *_foreign_folders(app), *_foreign_units(app)]
+    def installed_units(self) -> list[str]:
+        """The app's units that are there and ours: what serves, its processes and jobs. No app has
+        an underscore in its name, so that those of others are told apart."""
+        further = (
+            path.name
+            for kind in ("service", "timer")
+            for path in sorted(self.units.glob(f"{self.name}_*.{kind}"))
+        )
+        return [name for name in (*self.unit_names, *further) if is_ours(self.units / name)]
+
+
+def refuse_foreign(app: App, units: Iterable[str] = ()) -> None:
+    """Refuse a user, folder or unit that has the app's name and not our mark; `units` are those of
+    its processes and jobs."""
+    names = dict.fromkeys((*app.unit_names, *units))
+    found = [*_foreign_user(app), *_foreign_folders(app), *_foreign_units(app, names)]
     if found:
         raise DeployError(
             f"apps.{app.name}: {'; '.join(found)}. It is none of ours and stays as it is: "
-            "rename the app, or take the other away by hand"
+            "take another name, or take the other away by hand"
         )
 
 
@@ -135,11 +152,11 @@ def _foreign_folders(app: App) -> Iterator[str]:
             yield f"{folder} exists already"
 
 
-def _foreign_units(app: App) -> Iterator[str]:
-    """Units of that name anywhere systemd looks, ours excepted."""
+def _foreign_units(app: App, names: Iterable[str]) -> Iterator[str]:
+    """Units of these names anywhere systemd looks, ours excepted."""
     for folder in ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system",
                    "usr/lib/systemd/system", "lib/systemd/system"):  # fmt: skip
-        for name in app.unit_names:
+        for name in names:
             unit = app.root / folder / name
             if os.path.lexists(unit) and not is_ours(unit):
                 yield f"the unit {unit} exists already"

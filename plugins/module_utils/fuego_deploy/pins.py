@@ -6,6 +6,7 @@ requirements (PEP 508) and distributions, files of wheels or sdists. Whatever is
 resolved once, for every Python that hosts may have, and the result travels with the release.
 """
 
+import hashlib
 import os
 import subprocess
 import tomllib
@@ -83,12 +84,18 @@ def caution(folder: Path, wanted: Wanted) -> list[str]:
 
 
 def settle(
-    wanted: Wanted, source: Path, wheels: Sequence[Path], uv: Path, scratch: Path
+    wanted: Wanted,
+    source: Path,
+    wheels: Sequence[Path],
+    uv: Path,
+    scratch: Path,
+    known: Path | None = None,
 ) -> str | None:
     """The app's requirements as a requirements file, or None where the source's own will do.
 
-    `source` is the copy that goes to the hosts, `wheels` what goes along with it. Raises
-    DeployError where they cannot be found or do not go together.
+    `source` is the copy that goes to the hosts, `wheels` what goes along with it, `known` what this
+    returned before, which holds as long as the same is required. Raises DeployError where they
+    cannot be found or do not go together.
     """
     own = source / "requirements.txt"
     listed: list[Path] = []
@@ -121,11 +128,17 @@ def settle(
             listed = [_written(scratch / "uv.txt", text)]
     if wanted.lines:
         listed.append(_written(scratch / "wanted.txt", "\n".join(wanted.lines) + "\n"))
+    if not listed and not wheels:
+        return None
+    total = hashlib.sha256(b"".join(file.read_bytes() for file in listed))
+    first = f"# resolved of {total.hexdigest()}\n"
+    if known and known.is_file() and known.read_text(encoding="utf-8").startswith(first):
+        return known.read_text(encoding="utf-8")
     if wheels:
         named = {requirements.wheel_name(wheel): wheel for wheel in wheels}
         lines = [f"{name} @ {wheel.as_uri()}" for name, wheel in named.items()]
         listed.append(_written(scratch / "wheels.txt", "\n".join(lines) + "\n"))
-    return _compile(wanted, listed, wheels, uv, source) if listed else None
+    return first + _compile(wanted, listed, wheels, uv, source)
 
 
 def from_pylock(lock: dict[str, Any], at: str) -> str:

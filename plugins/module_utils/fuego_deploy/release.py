@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import os
+import platform
 import pwd
 import re
 import subprocess
@@ -35,6 +36,9 @@ from .layout import (
 
 MARKER = ".release.json"
 SETTLED = "settled.txt"
+"""In an artifact: the app's requirements, in place of the source's own file."""
+HOUSE = "wheelhouse"
+"""In an artifact: wheels to install from, in place of any index."""
 ID = re.compile(r"[0-9a-f]{12}\Z")
 OLDEST = (3, 11)
 PROBE = """
@@ -67,6 +71,12 @@ class Settings:
     uv: str
     index_url: str = ""
     ca_file: str = ""
+    from_source: bool = True
+    """Whether what has no wheel for this platform may be built here."""
+
+
+class NoWheelError(DeployError):
+    """What the app requires has no wheel for this platform, and may not be built here."""
 
 
 def ask_python(app: App, path: str) -> Python:
@@ -120,15 +130,40 @@ def place(app: App, release: str) -> Path:
         number += 1
 
 
-def build(app: App, release: str, archive: Path, python: Python, settings: Settings) -> Path:
-    """Make the release complete; an existing folder without its marker is begun anew."""
+def platform_of(python: Python) -> str:
+    """What decides whether an environment that another host built runs here as well."""
+    try:
+        system = platform.freedesktop_os_release()
+    except OSError:
+        system = {}
+    names = (system.get("ID", "linux"), system.get("VERSION_ID", platform.release()), python.abi)
+    key = "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", name) for name in names)
+    # Where Python lies is written into an environment.
+    return f"{key}-{hashlib.sha256(python.base.encode()).hexdigest()[:8]}"
+
+
+def build(
+    app: App,
+    release: str,
+    archive: Path,
+    python: Python,
+    settings: Settings,
+    shared: Path | None = None,
+) -> Path:
+    """Make the release complete; an existing folder without its marker is begun anew.
+
+    With `shared`, an environment that another host packed is taken in place of an installation.
+    Raises NoWheelError where `settings` let nothing be built from source and something has to be.
+    """
     folder = place(app, release)
     try:
         with telling_of_a_full_disk(app, f"building release {release}", app.releases):
             remove_tree(folder)
             folder.mkdir(mode=0o755)
             unpack(app, archive, folder, release)
-            install(app, folder, python, settings)
+            if not (shared and take_environment(app, shared, folder)):
+                install(app, folder, python, settings)
+            compile_source(folder)
             marker = {
                 "id": release,
                 "python": python.version,
@@ -146,6 +181,13 @@ def build(app: App, release: str, archive: Path, python: Python, settings: Setti
     return folder
 
 
+def _read_through(archive: Path) -> None:
+    """To its end, where the checksum is."""
+    with gzip.open(archive) as packed:
+        while packed.read(1 << 20):
+            pass
+
+
 def unpack(app: App, archive: Path, folder: Path, release: str) -> None:
     def ours(item: tarfile.TarInfo, _to: str) -> tarfile.TarInfo:
         """Root's, and nobody else's to write."""
@@ -155,9 +197,7 @@ def unpack(app: App, archive: Path, folder: Path, release: str) -> None:
         return item
 
     try:
-        with gzip.open(archive) as packed:  # to its end, where the checksum is
-            while packed.read(1 << 20):
-                pass
+        _read_through(archive)
         with tarfile.open(archive) as tar:
             if sys.version_info >= (3, 12) or hasattr(tarfile, "data_filter"):
                 tar.extractall(folder, filter=ours)
@@ -177,7 +217,7 @@ def unpack(app: App, archive: Path, folder: Path, release: str) -> None:
 
 
 def install(app: App, folder: Path, python: Python, settings: Settings) -> None:
-    """Make the virtual environment, with bytecode for all that is imported from the release."""
+    """Make the virtual environment, with bytecode for all that is imported from it."""
     env = uv_environment(settings)
     venv = folder / ".venv"
     source = folder / "src"
@@ -185,19 +225,66 @@ def install(app: App, folder: Path, python: Python, settings: Settings) -> None:
         settings, env, folder)  # fmt: skip
     wanted = folder / "requirements.txt"
     strict = plan_requirements(folder, wanted)
-    command = ["pip", "install", "--quiet", "--python", str(venv / "bin" / "python"),
-               "--compile-bytecode", "--requirement", str(wanted)]  # fmt: skip
     own = own_requirements(folder)
-    if own.is_file():
-        command += ["--requirement", str(own)]
+    files = [wanted, *([own] if own.is_file() else [])]
+    house = folder / HOUSE
+    if house.is_dir():
+        files = [_with_house(file, house, folder / f"wheels-{file.name}") for file in files]
+    command = ["pip", "install", "--quiet", "--python", str(venv / "bin" / "python"),
+               "--compile-bytecode", *(f"--requirement={file}" for file in files)]  # fmt: skip
     if strict:
         command.append("--require-hashes")
+    if house.is_dir():
+        command += ["--no-index", "--find-links", str(house)]
+    elif not settings.from_source:
+        command.append("--no-build")
     _uv(app, command, settings, env, source)
+
+
+def _with_house(file: Path, house: Path, to: Path) -> Path:
+    to.write_text(requirements.with_wheels(requirements.read(file), house), encoding="utf-8")
+    return to
+
+
+def compile_source(folder: Path) -> None:
+    """Make the bytecode of the app's own modules."""
     subprocess.run(
-        [venv / "bin" / "python", "-I", "-m", "compileall", "-q", str(source)],
+        [folder / ".venv/bin/python", "-I", "-m", "compileall", "-q", str(folder / "src")],
         capture_output=True,  # a template or a test of another Python's need not compile
         check=False,
     )
+
+
+def pack_environment(folder: Path, to: Path) -> None:
+    """Pack the release's environment for other hosts of the same platform."""
+    with tarfile.open(to, "w:gz", compresslevel=1) as tar:
+        tar.add(folder / ".venv", f"{folder.name}/.venv")
+
+
+def take_environment(app: App, shared: Path, folder: Path) -> bool:
+    """Lay out an environment that another host packed; says whether it fits.
+
+    Its scripts name the folder that it was built in, which has another number where a host's
+    Python changed while the release was in use.
+    """
+    try:
+        _read_through(shared)
+        with tarfile.open(shared) as tar:
+            first = tar.next()
+            if first is None or first.name != f"{folder.name}/.venv":
+                return False
+            if sys.version_info >= (3, 12):
+                tar.extractall(
+                    folder.parent, filter="fully_trusted"
+                )  # root's own, of a host of ours
+            else:
+                tar.extractall(folder.parent)
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as problem:
+        raise DeployError(
+            f"apps.{app.name}: the environment that another host built cannot be read "
+            f"({problem}); run again"
+        ) from problem
+    return True
 
 
 def own_requirements(folder: Path) -> Path:
@@ -209,20 +296,18 @@ def own_requirements(folder: Path) -> Path:
 def plan_requirements(folder: Path, wanted: Path) -> bool:
     """Write what comes on top of the app's own requirements; says whether all must have hashes.
 
-    That is our server's lock without what the app names itself, and the local packages as files
+    That is our server's lock where the app names nothing itself, and the local packages as files
     with their hashes, so that no index is ever asked for their names.
     """
     own = own_requirements(folder)
     lines = requirements.read(own) if own.is_file() else []
-    names = {name for line in lines if (name := requirements.name_of(line))}
-    local: list[str] = []
+    local: dict[str, str] = {}
     for wheel in sorted((folder / "wheels").glob("*.whl")):
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
         name = requirements.wheel_name(wheel)
-        names.add(name)
-        local.append(f"{name} @ {wheel.as_uri()} --hash=sha256:{digest}\n")
+        local[name] = f"{name} @ {wheel.as_uri()} --hash=sha256:{digest}\n"
     lock = (folder / "server.txt").read_text(encoding="utf-8")
-    text = requirements.without(lock, names) + "".join(local)
+    text = requirements.beside(lock, lines, local) + "".join(local.values())
     wanted.write_text(text, encoding="utf-8")
     return bool(lines) and all(requirements.is_hashed(line) for line in lines)
 
@@ -261,10 +346,14 @@ def _uv(app: App, arguments: list[str], settings: Settings, env: dict[str, str],
         raise DeployError(f"apps.{app.name}: {settings.uv} does not run: {problem}") from problem
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-15:]
+        if "--no-build" in arguments and any("--no-build" in line for line in said):
+            raise NoWheelError(f"apps.{app.name}: " + "\n".join(said))
         if any("no space left" in line.lower() for line in said):
             raise DeployError(full_disk(app, "installing packages", app.releases))
         mend = ""
-        if any("No solution found" in line for line in said):
+        if "--no-index" in arguments:
+            mend = f"\nWhat hosts install from is gathered by `make wheels APP={app.name}`."
+        elif any("No solution found" in line for line in said):
             mend = "\nThe server's own pins take part; what the app pins itself wins over them."
         raise DeployError(
             f"apps.{app.name}: the packages cannot be installed (uv {arguments[0]}):\n"

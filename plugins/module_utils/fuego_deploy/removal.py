@@ -16,7 +16,6 @@ from .layout import (
     DeployError,
     has_account,
     installed,
-    is_ours,
     refuse_foreign,
     remove_tree,
 )
@@ -31,8 +30,12 @@ def remove(app: App, check_mode: bool = False) -> tuple[list[str], str]:
     Raises DeployError for anything of that name that is not ours.
     """
     refuse_foreign(app)
-    units_there = [name for name in app.unit_names if is_ours(app.units / name)]
-    drop_ins = [d for name in app.unit_names if (d := app.units / f"{name}.d").is_dir()]
+    units_there = app.installed_units()
+    names = dict.fromkeys((*app.unit_names, *units_there))
+    drop_ins = [d for name in names if (d := app.units / f"{name}.d").is_dir()]
+    # Of processes and jobs that went before, too.
+    for kind in ("service", "timer"):
+        drop_ins += sorted(set(app.units.glob(f"{app.name}_*.{kind}.d")) - set(drop_ins))
     folders = [f for f in (app.home, app.settings) if (f / FOLDER_MARK).exists()]
     account = has_account(app)
     removed = [str(app.units / name) for name in units_there]
@@ -45,6 +48,7 @@ def remove(app: App, check_mode: bool = False) -> tuple[list[str], str]:
     kept = keep(app, [*worth_keeping(app), *drop_ins])
     for name in units_there:
         (app.units / name).unlink()
+        app.stamp(name).unlink(missing_ok=True)
     if units_there or drop_ins:
         units.reload()
     for folder in folders:

@@ -1,8 +1,10 @@
 """The little of pip's requirements files that has to be understood to merge two of them."""
 
+import ast
+import hashlib
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 NAME = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[[^\]]*\])?(?=[<>=!~;@\s]|$)")
@@ -74,7 +76,73 @@ def wheel_name(wheel: Path) -> str:
     return canonical(match[1] if match else wheel.name.split("-")[0])
 
 
-def without(text: str, names: set[str]) -> str:
-    """The lock without the packages of those names, each as one line."""
-    kept = [line for line in logical_lines(text) if name_of(line) not in names]
-    return "".join(f"{line}\n" for line in kept)
+def marker_of(line: str) -> str:
+    """Where the requirement holds (PEP 508); empty where it does everywhere."""
+    return line.partition(" --hash")[0].partition(";")[2].strip()
+
+
+def beside(lock: str, own: Iterable[str], local: Collection[str]) -> str:
+    """What a lock adds to an app's own requirements and local packages, each as one line.
+
+    What the app requires on some platforms alone, the lock gives the others.
+    """
+    markers: dict[str, list[str]] = {name: [""] for name in local}
+    for line in own:
+        if name := name_of(line):
+            markers.setdefault(name, []).append(marker_of(line))
+    kept = []
+    for line in logical_lines(lock):
+        others = [opposite(marker) for marker in markers.get(name_of(line) or "", ())]
+        if None in others:
+            continue
+        if others:
+            bare, hashed, hashes = line.partition(" --hash")
+            where = " and ".join(f"({one})" for one in [marker_of(line), *others] if one)
+            line = f"{bare.partition(';')[0].strip()} ; {where}{hashed}{hashes}"
+        kept.append(f"{line}\n")
+    return "".join(kept)
+
+
+def with_wheels(lines: Iterable[str], folder: Path) -> str:
+    """The lines, where the bytes of the folder's own wheels are as good as those of the index.
+
+    A wheel that was built by hand has a hash that no index knows.
+    """
+    known: dict[tuple[str, str], list[str]] = {}
+    for wheel in sorted(folder.glob("*.whl")):
+        name, version = wheel.name.split("-")[:2]
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        known.setdefault((canonical(name), version), []).append(f"--hash=sha256:{digest}")
+    text = ""
+    for line in lines:
+        pin = EXACT.search(line.partition(" --hash")[0].partition(";")[0].strip())
+        version = pin[0].strip("= ") if pin else ""
+        ours = known.get((name_of(line) or "", version), []) if is_hashed(line) else []
+        text += " ".join([line, *(one for one in ours if one not in line)]) + "\n"
+    return text
+
+
+OPPOSITES: dict[type[ast.AST], ast.cmpop] = {
+    ast.Lt: ast.GtE(), ast.GtE: ast.Lt(), ast.Gt: ast.LtE(), ast.LtE: ast.Gt(),
+    ast.Eq: ast.NotEq(), ast.NotEq: ast.Eq(), ast.In: ast.NotIn(), ast.NotIn: ast.In(),
+}  # fmt: skip
+
+
+def opposite(marker: str) -> str | None:
+    """The marker that holds where this one does not, which has no word of its own in PEP 508.
+
+    None where it holds nowhere, or where the marker uses what is no Python (`~=`, `===`).
+    """
+    try:
+        return ast.unparse(_opposite(ast.parse(marker, mode="eval").body))
+    except (SyntaxError, KeyError):
+        return None
+
+
+def _opposite(node: ast.expr) -> ast.expr:
+    if isinstance(node, ast.BoolOp):
+        other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        return ast.BoolOp(other, [_opposite(value) for value in node.values])
+    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+        return ast.Compare(node.left, [OPPOSITES[type(node.ops[0])]], node.comparators)
+    raise KeyError(ast.unparse(node))

@@ -3,6 +3,7 @@
 import re
 import socket
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,27 @@ class State:
     @property
     def up(self) -> bool:
         return self.active == "active" and self.enabled == "enabled"
+
+
+def jobs(names: Iterable[str]) -> set[str]:
+    """The services among them that a timer starts."""
+    found = set(names)
+    return {name for name in found if f"{name.removesuffix('.service')}.timer" in found}
+
+
+def processes(names: Iterable[str]) -> list[str]:
+    """The services among them that run beside the one that serves."""
+    found = set(names)
+    return sorted(n for n in found - jobs(found) if "_" in n and n.endswith(".service"))
+
+
+def check_schedule(schedule: str) -> str:
+    """What is wrong with a calendar expression (systemd.time(7)); nothing where it is one."""
+    done = subprocess.run(
+        ["systemd-analyze", "calendar", "--", schedule], capture_output=True, text=True, check=False
+    )
+    said = done.stderr.strip().splitlines() or ["systemd cannot read it"]
+    return said[0] if done.returncode else ""
 
 
 def states(names: tuple[str, ...]) -> dict[str, State]:

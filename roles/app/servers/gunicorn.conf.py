@@ -3,6 +3,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 
 def whole_number(name: str, default: int, minimum: int) -> int:
@@ -37,3 +38,7 @@ control_socket_disable = True
 # nginx logs every request; errors go to the journal.
 accesslog = None
 errorlog = "-"
+# What the inventory's server_config says comes last, and wins.
+own = Path(__file__).with_name("own.conf.py")
+if own.exists():
+    exec(compile(own.read_text(encoding="utf-8"), str(own), "exec"))

@@ -3,6 +3,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 
 # hypercorn takes every name for a setting, but for those that begin with two underscores.
@@ -31,3 +32,7 @@ include_server_header = False
 # nginx logs every request; errors go to the journal.
 accesslog = None
 errorlog = "-"
+# What the inventory's server_config says comes last, and wins.
+__own = Path(__file__).with_name("own.conf.py")
+if __own.exists():
+    exec(compile(__own.read_text(encoding="utf-8"), str(__own), "exec"))

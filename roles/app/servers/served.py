@@ -1,12 +1,14 @@
 # Managed by fuego-deploy: edits are lost.
-"""`served:app`, in place of the callable: for servers that read no forwarded headers themselves, or
-find no callable below an attribute. It is APP_CALLABLE, which speaks APP_PROTOCOL.
+"""`served:app`, in place of the callable: for servers that do not tell the app who the client is,
+and for callables that a server cannot find or call itself. It is APP_CALLABLE, which speaks
+APP_PROTOCOL.
 
 What a balancer says of the client (X-Forwarded-For, X-Forwarded-Proto) is believed of the addresses
 in FORWARDED_ALLOW_IPS alone, `*` for all. Over the uwsgi protocol the client is known without.
 """
 
 import ast
+import functools
 import importlib
 import ipaddress
 import multiprocessing
@@ -21,6 +23,7 @@ Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
+@functools.lru_cache(maxsize=1024)
 def address(text: str) -> object:
     """The IP address, however it is written; any other text as it stands."""
     try:

@@ -1,0 +1,141 @@
+"""Processes and jobs run beside the service, of the same release, and go with it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+import yaml
+from conftest import INVENTORY, Lab
+
+APPS = yaml.safe_load((INVENTORY / "group_vars/all/apps.yml").read_text())["apps"]
+HOSTS = ("app1", "app2")
+SHARED = "/srv/busy/shared"
+MAIN = """
+import os
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [os.environ["GREETING"].encode() + b", " + os.environ["NAME"].encode()]
+"""
+WORK = """
+import os, signal, sys, time
+
+def note(text):
+    with open("../../../shared/worked", "a") as file:
+        print(os.environ["APP_RELEASE"], text, file=file)
+
+def stop(number, frame):
+    time.sleep(1)  # what it is at takes a while
+    note("finished")
+    sys.exit()
+
+signal.signal(signal.SIGTERM, stop)
+note("began")
+while True:
+    time.sleep(0.1)
+"""
+BEGIN: dict[str, Any] = {
+    "source": {},
+    "callable": "main:app",
+    "port": 8020,
+    "domains": ["busy.localhost"],
+    "env": {"NAME": "Bea"},
+    "processes": {"worker": {"command": "python work.py"}},
+    "jobs": {"tidy": {"command": "sh -c 'hostname >>../../../shared/tidied'",
+                      "schedule": "*:*:0/2"}},
+}  # fmt: skip
+Deploy = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of the apps as they were deployed last."""
+    return tmp_path_factory.mktemp("busy") / "apps.json"
+
+
+@pytest.fixture(scope="module")
+def deploy(lab: Lab, given: Path) -> Deploy:
+    """Deploy the app beside those of the inventory, from a source with that worker."""
+    folder = given.parent
+    (folder / "app").mkdir()
+
+    def run(work: str = WORK, **changed: object) -> CompletedProcess[str]:
+        (folder / "app" / "main.py").write_text(MAIN)
+        (folder / "app" / "work.py").write_text(work)
+        settings = folder / "busy.env"
+        settings.write_text('# of the team\nexport GREETING="it\'s $HOME"\nNAME=Al\n')
+        entry = {**BEGIN, "source": {"path": str(folder / "app")}, "env_files": [str(settings)]}
+        entry |= changed
+        given.write_text(json.dumps({"apps": {**APPS, "busy": entry}}))
+        return lab.playbook("playbooks/deploy.yml", "-e", f"@{given}", "-e", "app=busy")
+
+    return run
+
+
+def said(lab: Lab, host: str) -> list[list[str]]:
+    """What the worker noted there, as release and word."""
+    text = lab.host(host).run(f"cat {SHARED}/worked").stdout
+    return [line.split() for line in text.splitlines()]
+
+
+def test_they_begin_with_a_deploy_and_follow_its_release(lab: Lab, deploy: Deploy) -> None:
+    run = deploy()
+    assert run.returncode == 0, run.stdout
+    first = {host: said(lab, host) for host in HOSTS}
+    assert all([word for _, word in notes] == ["began"] for notes in first.values()), first
+    deadline = time.monotonic() + 15
+    while not lab.host("app1").file(f"{SHARED}/tidied").exists and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert lab.host("app1").file(f"{SHARED}/tidied").content_string.startswith("app1\n")
+    assert not lab.host("app2").file(f"{SHARED}/tidied").exists, "a job runs on one host"
+
+    run = deploy(WORK + "# another release\n")
+    assert run.returncode == 0, run.stdout
+    for host in HOSTS:
+        old, new = first[host][0][0], said(lab, host)[-1][0]
+        assert said(lab, host) == [[old, "began"], [old, "finished"], [new, "began"]]
+        assert old != new
+    again = deploy(WORK + "# another release\n")
+    assert again.stdout.count("changed=0") == again.stdout.count("changed="), again.stdout
+
+
+def test_a_process_that_does_not_stay_up_fails_the_deploy(lab: Lab, deploy: Deploy) -> None:
+    before = {host: said(lab, host)[-1][0] for host in HOSTS}
+    run = deploy("raise SystemExit('no queue here')\n")
+    assert run.returncode != 0
+    assert "processes.worker does not stay up" in run.stdout
+    assert "no queue here" in run.stdout
+    for host in HOSTS:
+        assert said(lab, host)[-1] == [before[host], "began"]
+        assert lab.host(host).service("busy_worker").is_running
+
+
+def test_one_that_is_killed_comes_back_and_one_that_is_down_is_shown(lab: Lab, given: Path) -> None:
+    host = lab.host("app1")
+    count = len(said(lab, "app1"))
+    assert host.run("systemctl kill --signal=KILL busy_worker").rc == 0
+    deadline = time.monotonic() + 10
+    while len(said(lab, "app1")) == count and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert said(lab, "app1")[-1][1] == "began"
+    assert host.run("systemctl stop busy_worker").rc == 0
+    status = lab.playbook("playbooks/status.yml", "-e", f"@{given}")
+    assert "worker inactive" in status.stdout, status.stdout
+
+
+def test_what_is_taken_out_of_the_entry_stops(lab: Lab, deploy: Deploy) -> None:
+    refused = deploy(jobs={"tidy": {"command": "true", "schedule": "every day"}})
+    assert refused.returncode != 0
+    assert "apps.busy.jobs.tidy.schedule: " in refused.stdout
+    run = deploy(processes={}, jobs={})
+    assert run.returncode == 0, run.stdout
+    for host in HOSTS:
+        left = lab.host(host).run("ls /etc/systemd/system | grep busy_; pgrep -f 'work[.]py'")
+        assert left.stdout == ""
+    assert lab.request("busy.localhost", "/").body == b"it's $HOME, Bea"
