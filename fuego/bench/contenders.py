@@ -186,5 +186,5 @@ def _configure_django(item: Any) -> None:
     module: Any = sys.modules[__name__]
     module.urlpatterns = [path("items/<int:id>", item)]
     settings.configure(
-        ALLOWED_HOSTS=["127.0.0.1"], ROOT_URLCONF=__name__, SECRET_KEY="benchmark", MIDDLEWARE=[]
+        ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="benchmark", MIDDLEWARE=[]
     )
