@@ -93,11 +93,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 def gather(
     source: artifact.Source, platforms: list[dict[str, str]], cache: Path, check_mode: bool
 ) -> dict[str, Any]:
-    """Gather wheels for these platforms; with --check, say where they would be."""
+    """Gather wheels for these platforms; with --check, find out which are missing."""
     folder = source.wheels or ROOT / "wheels" / source.app
     wanted = [wheelhouse.Platform(**each) for each in platforms]
-    new = [] if check_mode else wheelhouse.gather(source, wanted, folder, cache, tool.find())
-    return {"changed": bool(new) or check_mode, "folder": str(folder), "wheels": new}
+    new = wheelhouse.gather(source, wanted, folder, cache, tool.find(), keep=not check_mode)
+    return {"changed": bool(new), "folder": str(folder), "wheels": new}
 
 
 def folder_of(given: dict[str, Any], cache: Path) -> Path:

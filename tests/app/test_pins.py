@@ -340,8 +340,10 @@ def test_wheels_are_gathered_for_a_platform(
     source = Source("shop", folder, tmp_path / "lock.txt")
     house, cache = tmp_path / "house", tmp_path / "cache"
     platform = wheelhouse.Platform("aarch64", "3.11", "2.36")
+    missing = wheelhouse.gather(source, [platform], house, cache, tool.find(), keep=False)
+    assert not house.exists()
     found = wheelhouse.gather(source, [platform], house, cache, tool.find())
-    assert found == ["cake-1.0-py3-none-any.whl", "flour-1.0-py3-none-any.whl"]
+    assert found == missing == ["cake-1.0-py3-none-any.whl", "flour-1.0-py3-none-any.whl"]
     assert wheelhouse.gather(source, [platform], house, cache, tool.find()) == []
 
     (tmp_path / "index" / "cake" / "cake-1.0-py3-none-any.whl").rename(

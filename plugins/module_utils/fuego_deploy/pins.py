@@ -170,6 +170,13 @@ def from_pylock(lock: dict[str, Any], at: str) -> str:
     return "".join(lines)
 
 
+def surroundings(index_url: str) -> dict[str, str]:
+    """The environment in which uv and pip ask the inventory's index, or their own default one."""
+    env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    env |= {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    return env | ({"UV_DEFAULT_INDEX": index_url, "PIP_INDEX_URL": index_url} if index_url else {})
+
+
 def _toml(file: Path, at: str) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
@@ -207,10 +214,7 @@ def _compile(
 
 
 def _run(wanted: Wanted, uv: Path, command: Sequence[str], cwd: Path, failing: str) -> str:
-    env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    env |= {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never"}
-    if wanted.index_url:
-        env["UV_DEFAULT_INDEX"] = wanted.index_url
+    env = surroundings(wanted.index_url)
     done = subprocess.run(
         [str(uv), *command], capture_output=True, text=True, env=env, cwd=cwd, check=False
     )

@@ -31,11 +31,9 @@ def remove(app: App, check_mode: bool = False) -> tuple[list[str], str]:
     """
     refuse_foreign(app)
     units_there = app.installed_units()
-    names = dict.fromkeys((*app.unit_names, *units_there))
-    drop_ins = [d for name in names if (d := app.units / f"{name}.d").is_dir()]
-    # Of processes and jobs that went before, too.
-    for kind in ("service", "timer"):
-        drop_ins += sorted(set(app.units.glob(f"{app.name}_*.{kind}.d")) - set(drop_ins))
+    # Of processes and jobs that went before, too: no other app's name has an underscore.
+    patterns = [f"{app.name}{rest}.d" for rest in (".service", ".socket", "_*.service", "_*.timer")]
+    drop_ins = sorted({found for pattern in patterns for found in app.units.glob(pattern)})
     folders = [f for f in (app.home, app.settings) if (f / FOLDER_MARK).exists()]
     account = has_account(app)
     removed = [str(app.units / name) for name in units_there]

@@ -1,6 +1,5 @@
 """The wheels that an app's hosts need, gathered on the controller for hosts that reach no index."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import artifact, release, requirements
+from . import artifact, pins, release, requirements
 from .layout import App, DeployError, redact
 
 NEWEST = 40
@@ -44,14 +43,19 @@ class Platform:
 
 
 def gather(
-    source: artifact.Source, platforms: Sequence[Platform], folder: Path, cache: Path, uv: Path
+    source: artifact.Source,
+    platforms: Sequence[Platform],
+    folder: Path,
+    cache: Path,
+    uv: Path,
+    keep: bool = True,
 ) -> list[str]:
     """Put into the folder what the source's release needs on each platform, and what was resolved
-    for it. Returns the names of wheels that are new. Raises DeployError where something has none.
+    for it; without `keep` it finds out, and writes nothing there. Returns the names of wheels that
+    are new. Raises DeployError where something has none.
     """
     made = artifact.make(replace(source, wheels=None), cache, uv)
     assert made.archive is not None
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         to, found = Path(name) / "release", Path(name) / "found"
         found.mkdir()
@@ -61,6 +65,9 @@ def gather(
         for platform in platforms:
             _download(source, to, wanted, platform, folder, found, uv)
         new = sorted(path.name for path in found.iterdir() if not (folder / path.name).exists())
+        if not keep:
+            return new
+        folder.mkdir(parents=True, exist_ok=True)
         for wheel in new:
             shutil.move(found / wheel, folder / wheel)
         settled = to / release.SETTLED
@@ -80,32 +87,31 @@ def _download(
 ) -> None:
     own = release.own_requirements(to)
     local = [path.name.partition("-")[0] for path in (to / "wheels").glob("*.whl")]
-    pins = wanted.with_name("pins.txt")
+    there = [f"--find-links={folder}"] if folder.is_dir() else []
+    pinned = wanted.with_name("pins.txt")
     command = [str(uv), "pip", "compile", f"--python-version={platform.python}",
                f"--python-platform={platform.machine}-manylinux_2_{max(platform.newest, OLDEST)}",
                "--generate-hashes", "--emit-index-url", "--no-header", "--no-annotate",
                "--no-strip-extras", "--quiet", *(f"--no-emit-package={name}" for name in local),
-               f"--find-links={folder}", f"--output-file={pins}", str(wanted)]  # fmt: skip
+               *there, f"--output-file={pinned}", str(wanted)]  # fmt: skip
     command += [str(own)] if own.is_file() else []
     _run(source, platform, folder, command, to / "src")
-    text = pins.read_text(encoding="utf-8")
-    pins.write_text(requirements.with_wheels(requirements.logical_lines(text), folder))
+    text = pinned.read_text(encoding="utf-8")
+    pinned.write_text(requirements.with_wheels(requirements.logical_lines(text), folder))
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
                "--disable-pip-version-check", "--only-binary=:all:", "--implementation=cp",
-               f"--python-version={platform.python}", f"--find-links={folder}",
+               f"--python-version={platform.python}", *there,
                *(f"--platform={tag}" for tag in platform.tags),
                *(f"--abi={abi}" for abi in (f"cp{platform.python.replace('.', '')}", "abi3",
                                             "none")),
-               f"--dest={found}", f"--requirement={pins}"]  # fmt: skip
+               f"--dest={found}", f"--requirement={pinned}"]  # fmt: skip
     _run(source, platform, folder, command, to / "src")
 
 
 def _run(
     source: artifact.Source, platform: Platform, folder: Path, command: list[str], cwd: Path
 ) -> None:
-    env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    if source.index_url:
-        env |= {"UV_DEFAULT_INDEX": source.index_url, "PIP_INDEX_URL": source.index_url}
+    env = pins.surroundings(source.index_url)
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd, check=False)
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-8:]
