@@ -64,10 +64,9 @@ def unit_beside(unit: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def named_texts(text: str | None) -> dict[str, str]:
-    """Name → text, of several that stand in one below lines `==> name`. A template that comes out
-    empty is None to Ansible."""
-    _, *parts = re.split(r"^==> (\S+)\n", text or "", flags=re.MULTILINE)
+def named_texts(text: str) -> dict[str, str]:
+    """Name → text, of several that stand in one below lines `==> name`."""
+    _, *parts = re.split(r"^==> (\S+)\n", text, flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 

@@ -1,6 +1,7 @@
 """What the roles say about an app's entry: its keys, their defaults, and the servers."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -87,8 +88,9 @@ def _in_order(role: Path) -> list[Path]:
     return sorted(role.glob("servers/*.yml"), key=lambda path: path.stem)
 
 
+@cache
 def read_server(path: Path) -> Plain:
-    """A server's data, with what it takes from the one it is based on."""
+    """A server's data, with what it takes from the one it is based on. Nobody's to change."""
     own = _yaml(path)
     base = read_server(path.with_stem(own["based_on"])) if "based_on" in own else {}
     merged = base | own
@@ -124,4 +126,6 @@ def _server(path: Path) -> Server:
 
 
 def _yaml(path: Path) -> Plain:
-    return cast(Plain, yaml.safe_load(path.read_text(encoding="utf-8")))
+    # libyaml, where Python has it: a run reads these files once for each of an app's tasks.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return cast(Plain, yaml.load(path.read_text(encoding="utf-8"), Loader=loader))

@@ -68,7 +68,7 @@ def test_a_pool_that_serves_keeps_its_protocol(
 def test_several_texts_in_one() -> None:
     text = "==> a.service\n[Unit]\n==> a.timer\n[Timer]\n==> no name\n"
     assert named_texts(text) == {"a.service": "[Unit]\n", "a.timer": "[Timer]\n==> no name\n"}
-    assert named_texts("") == named_texts(None) == {}
+    assert named_texts("") == {}
 
 
 @pytest.mark.parametrize(
