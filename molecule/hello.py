@@ -25,7 +25,7 @@ RATE = 30
 each run take several times as long."""
 BUSY = 170
 """Where it is their number that proves something."""
-DRAIN = 4
+DRAIN = 2
 """Seconds that a host's connections get to end. WebSockets and event streams use all of them."""
 BROKEN = "\nif __name__ != '__main__' and server() == {server!r}{where}:\n    {what}\n"
 

@@ -1,4 +1,4 @@
-"""Everything that proves the project, one step after another: what `make test` runs.
+"""Everything that proves the project, two steps at a time: what `make test` runs.
 
 The last line is `N passed, N failed`: one for each check and scenario, and one for each test in
 them. Exits with 1 where anything failed. Each step's output goes to .lab/log/ and, where it fails,
@@ -26,6 +26,14 @@ SHELL_SCRIPTS = [
 ]
 
 
+LONG = ("deploy", "servers", "scale", "default")
+"""Scenarios that take longest come first, so that no processor is without work in the end."""
+ALONE = ("faults",)
+"""Scenarios that measure how soon something is noticed: nothing else runs beside them."""
+SLOTS = 2
+"""Steps at a time. A scenario waits for its hosts as long as it works."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One command; where it writes a JUnit report, each of its tests counts."""
@@ -35,37 +43,54 @@ class Step:
     folder: str = "."
     needs_hosts: bool = False
     reports: bool = False
-    beside: bool = False
-    """Whether it runs beside those after it, until hosts are needed."""
+    alone: bool = False
+    """Whether nothing may run beside it."""
 
 
 def steps() -> list[Step]:
     """Return the steps in order: the quick ones first."""
-    found = [
+    return [
         Step("ruff", ("ruff", "check", ".")),
         Step("ruff format", ("ruff", "format", "--check", ".")),
-        Step("mypy", ("mypy",)),
-        Step("mypy molecule", ("mypy", "molecule")),
         Step("yamllint", ("yamllint", "--strict", ".")),
         Step("shellcheck", ("shellcheck", *SHELL_SCRIPTS)),
-        Step("ansible-lint", ("ansible-lint", "--offline", "--strict"), beside=True),
+        Step("mypy", ("mypy",)),
         Step("tests", ("pytest", "tests"), reports=True),
-        Step("fuego", ("coverage", "run", "-m", "pytest"), folder="fuego", reports=True),
-        Step("fuego coverage", ("coverage", "report"), folder="fuego"),
+        Step("mypy molecule", ("mypy", "molecule")),
+        Step("ansible-lint", ("ansible-lint", "--offline", "--strict")),
         Step("fuego mypy", ("mypy",), folder="fuego"),
+        Step(
+            "fuego",
+            ("sh", "-c", "coverage run -m pytest && coverage report"),
+            folder="fuego",
+            reports=True,
+        ),
         Step("apps", ("pytest", "apps"), reports=True),
-    ]
-    scenarios = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-    for scenario in scenarios:
-        found.append(
+        Step(
+            "lab",
+            ("ansible-playbook", "-i", "molecule/default/inventory", "playbooks/lab.yml",
+             "-e", "lab_state=built"),
+            needs_hosts=True,
+            alone=True,
+        ),
+        *(
             Step(
                 f"molecule {scenario}",
                 ("molecule", "test", "--scenario-name", scenario),
                 needs_hosts=True,
                 reports=True,
+                alone=scenario in ALONE,
             )
-        )
-    return found
+            for scenario in scenarios()
+        ),
+    ]  # fmt: skip
+
+
+def scenarios() -> list[str]:
+    """Return the names of the scenarios, the longest first and those that are alone last."""
+    found = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+    long = [name for name in LONG if name in found]
+    return [*long, *(name for name in found if name not in (*LONG, *ALONE)), *ALONE]
 
 
 def count(report: Path) -> tuple[int, int]:
@@ -105,6 +130,10 @@ class Running:
                 stderr=subprocess.STDOUT,
             )
 
+    def goes_on(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def end(self) -> tuple[int, int]:
         """Wait for it, show its output where it failed, and return how much passed and failed."""
         code = self._process.wait()
@@ -118,25 +147,30 @@ class Running:
         return passed + (code == 0), failed + (code != 0)
 
 
+def run(waiting: list[Step]) -> list[tuple[int, int]]:
+    """Run the steps in order, SLOTS at a time; return how much of each passed and failed."""
+    results = []
+    running: list[Running] = []
+    while waiting or running:
+        for ended in [each for each in running if not each.goes_on()]:
+            running.remove(ended)
+            results.append(ended.end())
+        free = SLOTS - len(running)
+        alone = any(each.step.alone for each in running) or (waiting and waiting[0].alone)
+        if waiting and (not running if alone else free):
+            running.append(Running(waiting.pop(0)))
+        else:
+            time.sleep(0.1)
+    return results
+
+
 def main() -> None:
     """Run the steps that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--no-hosts", action="store_true", help="leave out what needs hosts")
     options = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
-    results = []
-    beside: list[Running] = []
-    for step in steps():
-        if step.needs_hosts:
-            results += [running.end() for running in beside]
-            beside = []
-            if options.no_hosts:
-                continue
-        running = Running(step)
-        if step.beside:
-            beside.append(running)
-        else:
-            results.append(running.end())
+    results = run([step for step in steps() if not (step.needs_hosts and options.no_hosts)])
     passed, failed = map(sum, zip(*results, strict=True))
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)

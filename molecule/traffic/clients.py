@@ -1,7 +1,7 @@
 """The kinds of clients, all at once. What they ask for, apps/hello answers.
 
 GET and POST /whoami: JSON with host, release, request_id, method and received, the body's size.
-GET /slow?seconds=3: JSON with host, release and seconds. GET /events?count=10: server-sent events,
+GET /slow?seconds=1.5: JSON with host, release and seconds. GET /events?count=4: server-sent events,
 JSON with host, release and count, which goes on from Last-Event-ID. /ws: greets with JSON that has
 host, release and request_id, then echoes.
 """
@@ -26,8 +26,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from traffic.recorder import NOBODY, Place, Recorder
 from traffic.wire import Answer, Fault, LostError, Wire, lost_by
 
-SLOW = 3.0  # seconds that a slow request takes
-EVENTS = 10  # in a stream, one a second
+SLOW = 1.5  # seconds that a slow request takes
+EVENTS = 4  # in a stream, one a second
 ECHO = 0.5  # seconds between two messages
 PAUSE = 0.2  # seconds after a failure of a lasting client, which would otherwise spin
 RECONNECT = 10.0  # seconds after a good close within which a WebSocket must be back: one that is
