@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(VENV):$(PATH)
 # This checkout's own settings, wherever make is called from.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help dev demo wheels test check lock reference bench-fuego bench-contrast matrix autobahn clean setup
+.PHONY: help dev demo wheels image test check lock reference bench-fuego bench-contrast matrix autobahn clean setup
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,9 @@ dev: setup ## A sample app on this machine, with reload: make dev APP=flask PORT
 
 wheels: setup ## An app's wheels for hosts without an index: make wheels APP=shop INVENTORY=inventories/production
 	@ansible-playbook $(if $(INVENTORY),--inventory=$(INVENTORY)) playbooks/wheels.yml -e app=$(APP)
+
+image: setup ## One container image of an app: make image APP=hello INVENTORY=inventories/production
+	@python tools/image.py $(if $(INVENTORY),--inventory=$(INVENTORY)) $(if $(NAME),--name=$(NAME)) $(APP)
 
 test: setup ## Everything that proves the project; ends with "N passed, N failed"
 	@python tools/test.py

@@ -23,6 +23,12 @@ for network in $(podman network ls -q --filter "$filter" ${lab:+--filter "label=
 done
 [ -z "$lab" ] || exit 0
 
+# What `make image` made.
+for image in $(podman images --quiet --filter "$filter"); do
+    podman rmi --force "$image" >/dev/null
+    echo "removed image $image"
+done
+
 # Labs of several checkouts share an image under a name each; the last name takes the image along.
 # Not with podman's filter `reference`: that lists every name of an image that has one which matches.
 for image in $(podman images --format '{{.Repository}}:{{.Tag}}' | grep "^localhost/fuego-lab-$checkout:"); do

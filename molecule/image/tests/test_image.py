@@ -1,0 +1,211 @@
+"""The image as a person runs it: its settings, what it says of wrong ones, how it stops."""
+
+from __future__ import annotations
+
+import http.client
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PODMAN = ROOT / "roles/lab/files/podman.sh"
+WSGI, ASGI = "localhost/fuego-image-hello", "localhost/fuego-image-hello-async"
+Run = Callable[..., "Container"]
+
+
+def podman(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([str(PODMAN), *words], capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+class Container:
+    """A running one."""
+
+    def __init__(self, *words: str) -> None:
+        self.id = podman("run", "--detach", "--publish=127.0.0.1::80", *words).stdout.strip()
+
+    @property
+    def log(self) -> str:
+        done = podman("logs", self.id)
+        return done.stdout + done.stderr
+
+    @property
+    def port(self) -> int:
+        return int(podman("port", self.id, "80").stdout.rpartition(":")[2])
+
+    def get(self, path: str, host: str = "127.0.0.1") -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", path, headers={"Host": host})
+            response = connection.getresponse()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return response.status, headers, response.read()
+        finally:
+            connection.close()
+
+    def serves(self, seconds: float = 20) -> Container:
+        """Wait for an answer of the app's own: what comes before it is up waits in its socket."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if self.get("/healthz")[0] == 200:
+                    return self
+            except OSError:
+                time.sleep(0.1)
+        pytest.fail(f"it does not serve:\n{self.log}")
+
+    def processes(self, words: str) -> list[str]:
+        """The users of the processes whose command line has these words."""
+        lines = podman("exec", self.id, "ps", "-eo", "user:32,args").stdout.splitlines()
+        return [line.split()[0] for line in lines if words in line]
+
+    def ended(self, seconds: float = 20) -> int:
+        """Its exit code, once it has ended by itself."""
+        return int(podman("wait", self.id).stdout)
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    made: list[Container] = []
+
+    def start(*words: str) -> Container:
+        made.append(Container(*words))
+        return made[-1]
+
+    yield start
+    for each in made:
+        podman("rm", "--force", "--time=0", each.id)
+
+
+def workers(container: Container) -> int:
+    """How many there are once all have started, beside their parent."""
+    deadline = time.monotonic() + 10
+    found: list[int] = []
+    while time.monotonic() < deadline and (len(found) < 3 or len(set(found[-3:])) > 1):
+        found.append(len(container.processes("bin/gunicorn")) - 1)
+        time.sleep(0.3)
+    return found[-1]
+
+
+def test_it_serves_with_the_settings_and_files_of_who_runs_it(run: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "my.conf"
+    mine.write_text("add_header X-Mine yes always;\n")
+    given = ["-e", "GUNICORN_WORKERS=4", "-e", "GREETING=from outside"]
+    container = run(*given, "-v", f"{mine}:/etc/nginx/conf.d/my.conf", WSGI).serves()
+    status, headers, body = container.get("/whoami")
+    assert (status, headers["server"], headers["x-mine"]) == (200, "nginx", "yes")
+    assert b'"wsgi"' in body
+    assert workers(container) == 4
+    assert b"from outside" in container.get("/")[2]
+    assert container.get("/whoami", host="hello.example.com")[0] == 200
+    assert "GET /whoami" in container.log
+
+
+def test_who_runs_what(run: Run) -> None:
+    container = run(WSGI).serves()
+    assert workers(container) == 2
+    assert set(container.processes("bin/gunicorn")) == {"hello"}
+    assert set(container.processes("nginx: worker")) == {"www-data"}
+    assert b"from an image" in container.get("/")[2]
+
+
+def test_an_asgi_app_takes_gunicorns_own_words(run: Run) -> None:
+    words = "-k uvicorn_worker.UvicornWorker --bind 127.0.0.1:9001 --workers 3 --timeout 60"
+    container = run("-e", f"GUNICORN_CMD_ARGS={words}", ASGI).serves()
+    assert b'"asgi"' in container.get("/whoami")[2]
+    assert workers(container) == 3
+    listening = podman("exec", container.id, "python3", "-c", "print(open('/proc/net/tcp').read())")
+    assert "0100007F:2329" in listening.stdout  # 127.0.0.1:9001
+    assert "0100007F:1F40" not in listening.stdout  # 127.0.0.1:8000
+
+
+def test_another_address_and_port(run: Run) -> None:
+    given = ["-e", "GUNICORN_BIND_ADDRESS=0.0.0.0", "-e", "GUNICORN_BIND_PORT=8123"]
+    assert run(*given, WSGI).serves().get("/whoami")[0] == 200
+
+
+def test_wrong_values_stop_it_with_a_message_each(run: Run) -> None:
+    given = {"GUNICORN_WORKERS": "many", "GUNICORN_THREADS": "0", "GUNICORN_BIND_PORT": "http"}
+    container = run(*(f"--env={name}={value}" for name, value in given.items()), WSGI)
+    assert container.ended() == 2
+    for said in (
+        "GUNICORN_WORKERS: 'many' is not a whole number; give one from 1",
+        "GUNICORN_THREADS: 0 is out of range; give one from 1",
+        "GUNICORN_BIND_PORT: 'http' is not a whole number; give one from 1 to 65535",
+    ):
+        assert said in container.log
+
+
+def test_a_file_that_nginx_does_not_take_stops_it_with_nginxs_words(
+    run: Run, tmp_path: Path
+) -> None:
+    mine = tmp_path / "my.conf"
+    mine.write_text("no_such_directive on;\n")
+    container = run("-v", f"{mine}:/etc/nginx/conf.d/my.conf", WSGI)
+    assert container.ended() == 1
+    assert 'unknown directive "no_such_directive" in /etc/nginx/conf.d/my.conf:1' in container.log
+
+
+@pytest.mark.parametrize("image", [WSGI, ASGI])
+def test_it_stops_in_time_and_loses_no_request_in_flight(run: Run, image: str) -> None:
+    container = run(image).serves()
+    found: list[int] = []
+    clients = [
+        threading.Thread(target=lambda: found.append(container.get("/slow?seconds=3")[0]))
+        for _ in range(6)
+    ]
+    for client in clients:
+        client.start()
+    time.sleep(1)
+    began = time.monotonic()
+    podman("stop", "--time=10", container.id)
+    took = time.monotonic() - began
+    for client in clients:
+        client.join()
+    assert found == [200] * 6, container.log
+    assert 1 < took < 9, container.log
+    assert podman("inspect", "--format={{.State.ExitCode}}", container.id).stdout.strip() == "0"
+
+
+def test_it_ends_with_its_app(run: Run) -> None:
+    """Whoever runs containers starts it again."""
+    container = run(WSGI).serves()
+    podman("exec", container.id, "pkill", "--oldest", "-KILL", "--full", "bin/gunicorn")
+    assert container.ended() == 1
+    assert "ended by itself with -9" in container.log
+
+
+def test_a_command_of_the_release_runs_as_the_apps_user() -> None:
+    program = "import fuego, getpass, os; print(getpass.getuser(), os.environ['GREETING'])"
+    done = podman("run", "--rm", WSGI, "python", "-c", program)
+    assert done.stdout == "hello from an image\n"
+    absent = podman("run", "--rm", WSGI, "no-such-command", check=False)
+    assert absent.returncode == 2
+    assert "there is no such command in the release" in absent.stderr
+
+
+def test_nothing_of_the_host_is_left() -> None:
+    left = "ls -d /etc/ssh /home/ops /etc/sudoers.d /srv/hello/artifacts /var/lib/fuego-deploy"
+    done = podman("run", "--rm", "--entrypoint=sh", WSGI, "-c", f"{left} 2>/dev/null; true")
+    assert done.stdout == ""
+
+
+def test_what_cannot_be_an_image_is_refused(tmp_path: Path) -> None:
+    """Before anything is made."""
+    (tmp_path / "hosts.yml").write_text(
+        "all: {hosts: {app1: }, vars: {apps: {shop: {server: granian}}}}"
+    )
+    for app, said in (
+        ("shop", "apps.shop.server: an image runs gunicorn; take one of gunicorn, "),
+        ("shoop", f"APP=shoop: {tmp_path} has no such app; apps has shop"),
+    ):
+        command = [sys.executable, "tools/image.py", f"--inventory={tmp_path}", app]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert said in done.stderr

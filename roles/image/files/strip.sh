@@ -1,0 +1,33 @@
+# Run on the host that becomes an image, with the app's name: take away what only a host needs.
+set -eu
+app=$1
+
+# Mounted files belong into the server block; on hosts sites/<app>.d is that folder, and conf.d is read
+# outside of it.
+cd /etc/nginx
+grep -q '^ *include conf\.d/\*\.conf;' nginx.conf
+sed -i '/^ *include conf\.d\/\*\.conf;/d' nginx.conf
+mkdir -p conf.d
+[ ! -d "sites/$app.d" ] || find "sites/$app.d" -name '*.conf' -exec mv {} conf.d/ \;
+rm -rf "sites/$app.d"
+ln -s ../conf.d "sites/$app.d"
+
+systemctl stop nginx.service "$app.socket" "$app.service" ssh.service ssh.socket 2>/dev/null || true
+export DEBIAN_FRONTEND=noninteractive
+apt-get purge -qq -y openssh-server sudo nftables libpam-systemd dbus >/dev/null 2>&1
+apt-get autoremove -qq -y --purge >/dev/null 2>&1
+apt-get clean
+userdel --remove ops 2>/dev/null || true
+
+# Of the app's folder, what is in force; of the deploy's, nothing.
+keep=$(readlink -f "/srv/$app/current/release")
+find "/srv/$app/releases" -mindepth 1 -maxdepth 1 ! -path "$keep" -exec rm -rf {} +
+rm -rf "/srv/$app/artifacts" /usr/local/lib/fuego-deploy /var/lib/fuego-deploy /var/cache/fuego-deploy \
+    /etc/systemd/system/fuego-deploy-watch.service /usr/local/sbin/fuego-deploy-watch \
+    /root/.cache /root/.ansible /home/ops /tmp/* /var/tmp/* /var/cache/apt/* /var/lib/apt/lists/* \
+    /etc/sudoers.d /etc/ssh /usr/share/doc /usr/share/man
+find /var/log -type f -delete
+rm -f "/etc/systemd/system/$app".* /etc/systemd/system/*.wants/"$app".*
+mkdir -p /var/log/nginx
+ln -sf /dev/stdout /var/log/nginx/access.log
+ln -sf /dev/stderr /var/log/nginx/error.log
