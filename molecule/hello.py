@@ -20,7 +20,7 @@ from conftest import INVENTORY, ROOT, Lab
 from traffic import Report
 
 SITES = {"hello": "hello.localhost", "hello-async": "hello-async.localhost"}
-RATE = 30
+RATE = 20
 """Requests a second to each app. Ansible and all hosts share this machine, so that many more make
 each run take several times as long."""
 BUSY = 170
