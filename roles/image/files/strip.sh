@@ -5,7 +5,6 @@ app=$1
 # Mounted files belong into the server block; on hosts sites/<app>.d is that folder, and conf.d is read
 # outside of it.
 cd /etc/nginx
-grep -q '^ *include conf\.d/\*\.conf;' nginx.conf
 sed -i '/^ *include conf\.d\/\*\.conf;/d' nginx.conf
 mkdir -p conf.d
 [ ! -d "sites/$app.d" ] || find "sites/$app.d" -name '*.conf' -exec mv {} conf.d/ \;
@@ -13,9 +12,9 @@ rm -rf "sites/$app.d"
 ln -s ../conf.d "sites/$app.d"
 
 systemctl stop nginx.service "$app.socket" "$app.service" ssh.service ssh.socket 2>/dev/null || true
-export DEBIAN_FRONTEND=noninteractive
-apt-get purge -qq -y openssh-server sudo nftables libpam-systemd dbus >/dev/null 2>&1
-apt-get autoremove -qq -y --purge >/dev/null 2>&1
+export DEBIAN_FRONTEND=noninteractive SUDO_FORCE_REMOVE=yes
+apt-get purge -qq -y openssh-server sudo nftables libpam-systemd dbus >/dev/null
+apt-get autoremove -qq -y --purge >/dev/null
 apt-get clean
 userdel --remove ops 2>/dev/null || true
 

@@ -36,14 +36,7 @@ if [ -z "$base" ]; then
     base=localhost/fuego-lab-base:$recipe made=$base
     podman import --quiet --change 'LABEL fuego-deploy.base=mmdebstrap' "$work/root.tar" "$base" >&2
 fi
-# podman 5 asks for higher limits than the caller may have; 4.3 itself may have 32768 processes only.
-limits=$(awk '
-    function least(value, most) { return value == "unlimited" || value > most ? most : value }
-    /^Max open files/ { n = least($(NF-1), 524288); printf " --ulimit nofile=%d:%d", n, n }
-    /^Max processes/  { n = least($(NF-1), 32768);  printf " --ulimit nproc=%d:%d", n, n }
-' /proc/self/limits)
-# shellcheck disable=SC2086 # several words
-podman build --quiet --isolation=chroot --network=host $limits \
+podman build --quiet --isolation=chroot --network=host \
     --build-arg "base=$base" \
     --label "fuego-deploy.recipe=$recipe" --tag "$name" --file "$here/Containerfile" "$here" >&2
 echo "built image $name"

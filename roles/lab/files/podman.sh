@@ -10,9 +10,35 @@ set -eu
 run=/run/fuego-deploy store=/var/lib/fuego-deploy-lab
 [ "$(id -u)" -eq 0 ] || exec sudo -n -- "$0" "$@"
 
+# podman 5 asks for higher limits than the caller may have, where nobody names any; 4.3 itself may have
+# 32768 processes only.
+case "$*" in
+*--ulimit*) ;;
+run* | build*)
+    limits=$(awk '
+        function least(value, most) { return value == "unlimited" || value > most ? most : value }
+        /^Max open files/ { n = least($(NF-1), 524288); printf " --ulimit=nofile=%d:%d", n, n }
+        /^Max processes/  { n = least($(NF-1), 32768);  printf " --ulimit=nproc=%d:%d", n, n }
+    ' /proc/self/limits)
+    command=$1
+    shift
+    # shellcheck disable=SC2086 # several words
+    set -- "$command" $limits "$@"
+    ;;
+esac
+
 if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
     exec podman "$@"
 fi
+
+# A container's own cgroup wants controllers and a filter of devices that are not to be had there.
+case "$*" in
+*--privileged*) ;;
+run*)
+    shift
+    set -- run --cgroups=disabled "$@"
+    ;;
+esac
 
 if [ "$(stat -f -c %T "$run/mnt" 2>/dev/null)" != nsfs ]; then
     mkdir -p "$run"
