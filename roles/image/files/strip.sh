@@ -2,14 +2,12 @@
 set -eu
 app=$1
 
-# Mounted files belong into the server block; on hosts sites/<app>.d is that folder, and conf.d is read
-# outside of it.
+# Mounted files belong into the server block. On hosts that is sites/<app>.d, and conf.d is outside of it.
 cd /etc/nginx
 sed -i '/^ *include conf\.d\/\*\.conf;/d' nginx.conf
+sed -i "s|include sites/$app\.d/|include conf.d/|" "sites/$app.conf"
 mkdir -p conf.d
-[ ! -d "sites/$app.d" ] || find "sites/$app.d" -name '*.conf' -exec mv {} conf.d/ \;
-rm -rf "sites/$app.d"
-ln -s ../conf.d "sites/$app.d"
+grep -q 'include conf\.d/\*\.conf;' "sites/$app.conf"
 
 systemctl stop nginx.service "$app.socket" "$app.service" ssh.service ssh.socket 2>/dev/null || true
 export DEBIAN_FRONTEND=noninteractive SUDO_FORCE_REMOVE=yes
