@@ -1,3 +1,4 @@
+#!/bin/sh
 # Run on the host that becomes an image, with the app's name: take away what only a host needs.
 set -eu
 app=$1
@@ -21,7 +22,7 @@ keep=$(readlink -f "/srv/$app/current/release")
 find "/srv/$app/releases" -mindepth 1 -maxdepth 1 ! -path "$keep" -exec rm -rf {} +
 rm -rf "/srv/$app/artifacts" /usr/local/lib/fuego-deploy /var/lib/fuego-deploy /var/cache/fuego-deploy \
     /etc/systemd/system/fuego-deploy-watch.service /usr/local/sbin/fuego-deploy-watch \
-    /root/.cache /root/.ansible /home/ops /tmp/* /var/tmp/* /var/cache/apt/* /var/lib/apt/lists/* \
+    "${HOME:?}/.cache" "$HOME/.ansible" /home/ops /tmp/* /var/tmp/* /var/cache/apt/* /var/lib/apt/lists/* \
     /etc/sudoers.d /etc/ssh /usr/share/doc /usr/share/man
 find /var/log -type f -delete
 rm -f "/etc/systemd/system/$app".* /etc/systemd/system/*.wants/"$app".*
