@@ -26,8 +26,13 @@ WORKERS = 2
 HOST = "image1"
 ANY_STATUS = list(range(200, 600))
 """Its database and the like are not there where the image is made; that it answers is enough."""
-NOT_IN_AN_IMAGE = ("hosts", "bind", "port", "weights", "sticky", "max_conns", "canary", "hooks",
-                   "secrets_env", "processes", "jobs")  # fmt: skip
+NOT_IN_AN_IMAGE = ("hosts", "bind", "port", "weights", "sticky", "backup", "max_conns", "canary",
+                   "processes", "jobs")  # fmt: skip
+BEFORE = "before_activate"
+"""The hook that makes something of the release itself; the others are a fleet's."""
+OF_A_HOST = ("__", "ansible_", "app_", "drain_", "lab_", "nginx_", "run_")
+"""What variables begin with that say how a host is reached and what it is, not what an app is."""
+STAND_IN = "a secret that the container gets"
 
 Plain = dict[str, Any]
 
@@ -36,45 +41,113 @@ class RefusedError(Exception):
     """What cannot be an image, with the mend."""
 
 
-def read(inventory: str, app: str) -> Plain:
-    """The variables that the inventory gives its hosts. Raises RefusedError: none has that app."""
-    command = ["ansible-inventory", f"--inventory={inventory}", "--list"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RefusedError(f"{inventory}: {done.stderr.strip()}")
-    hosts: Plain = json.loads(done.stdout).get("_meta", {}).get("hostvars", {})
-    for variables in hosts.values():
-        if app in (variables.get("apps") or {}):
-            return dict(variables)
-    known = sorted({name for each in hosts.values() for name in each.get("apps") or {}})
-    said = f"apps has {', '.join(known)}" if known else "it has no apps"
-    raise RefusedError(f"APP={app}: {inventory} has no such app; {said}")
+class Inventory:
+    """What an inventory says of an app. Raises RefusedError where it does not say it."""
+
+    def __init__(self, path: str, app: str) -> None:
+        self.path, self.app = path, app
+        command = ["ansible-inventory", f"--inventory={path}", "--list"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RefusedError(f"{path}: {done.stderr.strip()}")
+        self._listed: Plain = json.loads(done.stdout)
+        self._hosts: Plain = self._listed.get("_meta", {}).get("hostvars", {})
+        self.variables = self._of_the_app()
+
+    def _of_the_app(self) -> Plain:
+        known: set[str] = set()
+        for host, variables in self._hosts.items():
+            apps = variables.get("apps") or {}
+            for name in ("apps", "app_defaults", "app_secrets"):
+                if not isinstance(variables.get(name) or {}, dict):
+                    raise RefusedError(
+                        f"{self.path}: {name} of {host} is a template or no mapping; write it out"
+                    )
+            known |= set(apps)
+            if self.app in apps:
+                return dict(variables)
+        said = f"apps has {', '.join(sorted(known))}" if known else "it has no apps"
+        raise RefusedError(f"APP={self.app}: {self.path} has no such app; {said}")
+
+    @property
+    def entry(self) -> Plain:
+        """The app's own entry."""
+        return self.variables["apps"][self.app] or {}
+
+    @property
+    def defaults(self) -> Plain:
+        """Below it, app_defaults."""
+        return self.variables.get("app_defaults") or {}
+
+    @property
+    def server(self) -> str:
+        """The app's server. Raises RefusedError where an image does not run it."""
+        servers = catalogue.load(ROOT).servers.values()
+        fit = [s.name for s in servers if s.inherits and s.bind and s.upstream_protocol == "http"]
+        name = str((self.defaults | self.entry).get("server", "gunicorn"))
+        if name not in fit:
+            key = f"apps.{self.app}.server"
+            raise RefusedError(f"{key}: an image runs gunicorn; take one of {', '.join(fit)}")
+        return name
+
+    def secrets(self) -> list[str]:
+        """The names of the app's secrets."""
+        own = (self.variables.get("app_secrets") or {}).get(self.app) or {}
+        named = (self.defaults | self.entry).get("secrets_env") or []
+        return sorted({*own, *named})
+
+    def for_the_host(self) -> Plain:
+        """The variables of the host that becomes the image. Raises RefusedError."""
+        _ = self.server
+        defaults, entry = image_layer(self.defaults), image_layer(self.entry)
+        env = entry.get("env") or {}
+        for name, value in {**(defaults.get("env") or {}), **env}.items():
+            if isinstance(value, dict):
+                raise RefusedError(
+                    f"apps.{self.app}.env.{name}: a vaulted value would be open in the image; "
+                    "make it one of app_secrets"
+                )
+        # It would hide from us what it was started with, where the app brings setproctitle.
+        entry |= {"hosts": HOST, "default_site": True, "env": {**env, "SPT_NOENV": "1"}}
+        entry["health"] = {**(entry.get("health") or {}), "status": ANY_STATUS}
+        said = {"GUNICORN_WORKERS", "WEB_CONCURRENCY"} & {*env, *(defaults.get("env") or {})}
+        if "workers" not in defaults | entry and not said:
+            entry["workers"] = WORKERS
+        balancers = self._listed.get("load_balancers", {}).get("hosts") or []
+        front = self._hosts.get(balancers[0], {}) if balancers else {}
+        kept = {
+            key: value
+            for key, value in self.variables.items()
+            if key != "apps" and not key.startswith(OF_A_HOST) and not is_closed(value)
+        }
+        nginx = {key: value for key, value in front.items() if key.startswith("nginx_")}
+        kept |= {key: value for key, value in nginx.items() if key != "nginx_http_port"}
+        if self.variables.get("app_index_url"):
+            kept["app_index_url"] = self.variables["app_index_url"]
+        secrets = dict.fromkeys(self.secrets(), STAND_IN)
+        return kept | {
+            "apps": {self.app: entry},
+            "app_defaults": defaults,
+            "app_secrets": {self.app: secrets},
+        }
 
 
-def entry_of(variables: Plain, app: str) -> tuple[Plain, str]:
-    """The app's entry for a host that is all of its fleet, and its server. Raises RefusedError."""
-    defaults: Plain = variables.get("app_defaults") or {}
-    entry = defaults | variables["apps"][app]
-    servers = catalogue.load(ROOT).servers
-    fit = [
-        s.name for s in servers.values() if s.inherits and s.bind and s.upstream_protocol == "http"
-    ]
-    name = str(entry.get("server", "gunicorn"))
-    if name not in fit:
-        raise RefusedError(
-            f"apps.{app}.server: an image runs gunicorn; take one of {', '.join(fit)}"
-        )
-    kept = {key: value for key, value in entry.items() if key not in NOT_IN_AN_IMAGE}
-    health = {**(entry.get("health") or {}), "status": ANY_STATUS}
-    health.pop("body", None)
-    made = kept | {"hosts": HOST, "default_site": True, "health": health}
-    said = {"GUNICORN_WORKERS", "WEB_CONCURRENCY"} & set(entry.get("env") or {})
-    if "workers" not in made and not said:
-        made["workers"] = WORKERS
-    return made, name
+def image_layer(said: Plain) -> Plain:
+    """What an entry or app_defaults says that holds for an image too."""
+    kept = {key: value for key, value in said.items() if key not in NOT_IN_AN_IMAGE}
+    if isinstance(kept.get("health"), dict):
+        kept["health"] = {k: v for k, v in kept["health"].items() if k not in ("body", "status")}
+    if "hooks" in kept:
+        kept["hooks"] = {BEFORE: (kept["hooks"] or {}).get(BEFORE) or []}
+    return kept
 
 
-def write_inventory(variables: Plain, app: str, entry: Plain) -> Path:
+def is_closed(value: object) -> bool:
+    """Whether ansible-inventory shows only that there is something, vaulted or no template."""
+    return isinstance(value, dict) and any(key.startswith("__ansible_") for key in value)
+
+
+def write_inventory(variables: Plain) -> Path:
     """Write the inventory of the one host, and return its folder."""
     folder = LAB / "inventory"
     shared = folder / "group_vars/all"
@@ -82,8 +155,8 @@ def write_inventory(variables: Plain, app: str, entry: Plain) -> Path:
     lab = shared / "lab.yml"
     lab.unlink(missing_ok=True)
     lab.symlink_to(ROOT / "inventories/lab/group_vars/all/lab.yml")
-    nginx = {key: value for key, value in variables.items() if key.startswith("nginx_")}
-    (shared / "app.yml").write_text(yaml.safe_dump({"apps": {app: entry}, **nginx}))
+    # After lab.yml, so that the inventory's own package index wins.
+    (shared / "of_the_app.yml").write_text(yaml.safe_dump(variables))
     hosts = {
         "all": {
             "vars": {"lab_name": "image", "lab_root": str(ROOT)},
@@ -115,12 +188,11 @@ def main() -> int:
         return 2
     name = options.name or f"localhost/{options.app}:latest"
     try:
-        variables = read(options.inventory, options.app)
-        entry, _ = entry_of(variables, options.app)
+        variables = Inventory(options.inventory, options.app).for_the_host()
     except RefusedError as problem:
         print(f"image: {problem}", file=sys.stderr)
         return 2
-    inventory = f"--inventory={write_inventory(variables, options.app, entry)}"
+    inventory = f"--inventory={write_inventory(variables)}"
     try:
         code = run(
             "ansible-playbook", inventory, "playbooks/image.yml",

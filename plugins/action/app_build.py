@@ -59,6 +59,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 os.replace(part, kept)
                 artifact.prune(folder, kept)
             return result
+        if not kept.exists():
+            return result | {"failed": True, "msg": f"{first} could not build it for {platform}"}
         os.utime(kept)
         self._transfer_file(str(kept), there)
         return result | self._module(given | {"shared": there}, known)

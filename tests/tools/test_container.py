@@ -11,6 +11,8 @@ import pytest
 IMAGE = {
     "app": "shop",
     "environment": {"GUNICORN_WORKERS": "2", "GREETING": "hi", "PATH": "/usr/bin"},
+    "secrets": [],
+    "secrets_env": [],
     "settings": {
         "workers": {"env": "GUNICORN_WORKERS", "minimum": 1},
         "graceful_timeout": {"env": "GUNICORN_GRACEFUL_TIMEOUT", "minimum": 1, "maximum": 240},
@@ -25,8 +27,27 @@ def test_what_is_given_wins_but_for_who_the_user_is() -> None:
         "GUNICORN_WORKERS": "2",
         "GREETING": "hello",
         "PATH": "/usr/bin",
-        "FORWARDED_ALLOW_IPS": "127.0.0.1,::1",
     }
+
+
+def test_what_the_image_needs_to_import_stays() -> None:
+    image = {**IMAGE, "environment": {"PYTHONPATH": "/srv/shop/current", "APP_CALLABLE": "a:b"}}
+    found = container.settings(image, {"PYTHONPATH": "/extra", "APP_CALLABLE": "c:d"})
+    assert found == {"PYTHONPATH": "/srv/shop/current:/extra", "APP_CALLABLE": "a:b"}
+
+
+def test_secrets_are_files_or_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "SECRETS", tmp_path)
+    image = {**IMAGE, "secrets": ["API_KEY", "PEPPER"], "secrets_env": ["API_KEY"]}
+    missing = container.check(image, container.settings(image, {}))
+    assert missing == [
+        "API_KEY: this secret of the app is missing; give it: --secret API_KEY, or -e API_KEY=…",
+        "PEPPER: this secret of the app is missing; give it: --secret PEPPER",
+    ]
+    (tmp_path / "PEPPER").write_text("p")
+    assert container.check(image, container.settings(image, {"API_KEY": "a"})) == []
+    (tmp_path / "API_KEY").write_text("k")
+    assert container.settings(image, {})["API_KEY"] == "k"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +72,7 @@ def test_where_the_server_listens(given: dict[str, str], found: tuple[str, int])
         ({"GUNICORN_GRACEFUL_TIMEOUT": "999"}, "999 is out of range; give one from 1 to 240"),
         ({"STOP_TIMEOUT": "soon"}, "STOP_TIMEOUT: 'soon' is not a whole number"),
         ({"GUNICORN_BIND_PORT": "65536"}, "GUNICORN_BIND_PORT: 65536 is out of range"),
+        ({"GUNICORN_BIND_PORT": "80"}, "GUNICORN_BIND_PORT: 80 is nginx's own; give another one"),
         ({"GUNICORN_BIND_ADDRESS": "localhost"}, "'localhost' is no IP address; give one"),
         ({"GUNICORN_CMD_ARGS": "--bind"}, "GUNICORN_CMD_ARGS: --bind: '' is no IP address"),
         ({"GUNICORN_CMD_ARGS": "--name 'a"}, "GUNICORN_CMD_ARGS: No closing quotation"),
@@ -68,7 +90,12 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("address", "member"),
-    [("127.0.0.1", "127.0.0.1:81"), ("0.0.0.0", "127.0.0.1:81"), ("::", "[::1]:81")],
+    [
+        ("127.0.0.1", "127.0.0.1:81"),
+        ("0.0.0.0", "127.0.0.1:81"),
+        ("::", "127.0.0.1:81"),
+        ("::1", "[::1]:81"),
+    ],
 )
 def test_nginx_asks_where_the_server_listens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, member: str

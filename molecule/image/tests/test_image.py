@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 
 PODMAN = ROOT / "roles/lab/files/podman.sh"
+SECRET = "--env=API_KEY=open sesame"
 WSGI, ASGI = "localhost/fuego-image-hello", "localhost/fuego-image-hello-async"
 Run = Callable[..., "Container"]
 
@@ -29,7 +30,8 @@ class Container:
     """A running one."""
 
     def __init__(self, *words: str) -> None:
-        self.id = podman("run", "--detach", "--publish=127.0.0.1::80", *words).stdout.strip()
+        given = ("--publish=127.0.0.1::80", SECRET, *words)
+        self.id = podman("run", "--detach", *given).stdout.strip()
 
     @property
     def log(self) -> str:
@@ -109,7 +111,8 @@ def test_it_serves_with_the_settings_and_files_of_who_runs_it(run: Run, tmp_path
     assert b'"wsgi"' in body
     assert workers(container) == 4
     assert "GREETING=from outside" in container.environment()
-    assert container.get("/whoami", host="hello.example.com")[0] == 200
+    for name in ("hello.example.com", "buildbox.lan"):
+        assert container.get("/whoami", host=name)[0] == 200
     assert "GET /whoami" in container.log
 
 
@@ -189,17 +192,31 @@ def test_it_ends_with_its_app(run: Run) -> None:
 
 def test_a_command_of_the_release_runs_as_the_apps_user() -> None:
     program = "import fuego, getpass, os; print(getpass.getuser(), os.environ['GREETING'])"
-    done = podman("run", "--rm", WSGI, "python", "-c", program)
+    done = podman("run", "--rm", SECRET, WSGI, "python", "-c", program)
     assert done.stdout == "hello from an image\n"
-    absent = podman("run", "--rm", WSGI, "no-such-command", check=False)
+    absent = podman("run", "--rm", SECRET, WSGI, "no-such-command", check=False)
     assert absent.returncode == 2
     assert "there is no such command in the release" in absent.stderr
 
 
 def test_nothing_of_the_host_is_left() -> None:
     left = "ls -d /etc/ssh /home/ops /etc/sudoers.d /srv/hello/artifacts /var/lib/fuego-deploy"
-    done = podman("run", "--rm", "--entrypoint=sh", WSGI, "-c", f"{left} 2>/dev/null; true")
-    assert done.stdout == ""
+    users = "grep ^ops: /etc/passwd; cat /etc/machine-id; ls -d /srv/hello/activations/*/secrets"
+    looked = (
+        f"exec 2>/dev/null; {left}; {users}; grep -rl 'that the container gets' /srv /etc; true"
+    )
+    assert podman("run", "--rm", "--entrypoint=sh", WSGI, "-c", looked).stdout == ""
+
+
+def test_its_secrets_are_those_it_is_given(run: Run, tmp_path: Path) -> None:
+    absent = podman("run", "--rm", WSGI, "true", check=False)
+    assert absent.returncode == 2
+    assert "API_KEY: this secret of the app is missing; give it: --secret API_KEY" in absent.stderr
+    (tmp_path / "API_KEY").write_text("open sesame")
+    mounted = f"{tmp_path}/API_KEY:/run/secrets/API_KEY:ro"
+    read = 'cat "$CREDENTIALS_DIRECTORY/API_KEY"; echo " $API_KEY"'
+    done = podman("run", "--rm", "-v", mounted, WSGI, "sh", "-c", read)
+    assert done.stdout == "open sesame open sesame\n"
 
 
 def test_what_cannot_be_an_image_is_refused(tmp_path: Path) -> None:

@@ -31,6 +31,10 @@ from typing import Any, NoReturn
 
 DESCRIPTION = Path("/etc/fuego-deploy/container.json")
 POOLS = Path("/etc/nginx/pools")
+SITES = Path("/etc/nginx/sites")
+SECRETS = Path("/run/secrets")
+"""Where podman and Docker mount a container's secrets."""
+HTTP_PORT = 80
 NGINX = "/usr/sbin/nginx"
 LISTENER = 3
 """The descriptor of an inherited socket, as systemd hands it on: sd_listen_fds(3)."""
@@ -39,6 +43,8 @@ FOR_THE_APP = 2.0
 """Seconds of STOP_TIMEOUT that are the app's, after nginx's."""
 PORT = "GUNICORN_BIND_PORT"
 ADDRESS = "GUNICORN_BIND_ADDRESS"
+OF_THE_IMAGE = {"APP_CALLABLE", "APP_PROTOCOL", "APP_RELEASE", "HOME", "LOGNAME", "PATH", "SHELL",
+                "USER"}  # fmt: skip
 WAKES = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -49,11 +55,19 @@ class WrongError(Exception):
 def settings(image: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:
     """The environment of the app's server: the image's, and over it what was given."""
     baked: dict[str, str] = image["environment"]
-    # Who runs it comes from the image, whoever runs the container.
-    of_the_user = {"HOME", "LOGNAME", "USER", "SHELL", "PATH"}
-    over = {name: value for name, value in given.items() if name not in of_the_user}
-    # nginx is beside it.
-    return baked | {"FORWARDED_ALLOW_IPS": "127.0.0.1,::1"} | over
+    # Who runs it and what it is come from the image, whoever runs the container.
+    over = {name: value for name, value in given.items() if name not in OF_THE_IMAGE}
+    found = baked | over
+    paths = [baked.get("PYTHONPATH", ""), over.get("PYTHONPATH", "")]
+    if any(paths):
+        found["PYTHONPATH"] = ":".join(dict.fromkeys(path for path in paths if path))
+    if SECRETS.is_dir():
+        found.setdefault("CREDENTIALS_DIRECTORY", str(SECRETS))
+    folder = Path(found.get("CREDENTIALS_DIRECTORY", SECRETS))
+    for name in image["secrets_env"]:
+        if name not in found and (folder / name).is_file():
+            found[name] = (folder / name).read_text(encoding="utf-8")
+    return found
 
 
 def whole_number(name: str, value: str, minimum: int, maximum: int | None = None) -> int:
@@ -80,6 +94,14 @@ def check(image: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
         where(env)
     except WrongError as problem:
         found.append(str(problem))
+    folder = Path(env.get("CREDENTIALS_DIRECTORY", SECRETS))
+    for name in image["secrets"]:
+        in_environment = name in image["secrets_env"] and name in env
+        if not in_environment and not (folder / name).is_file():
+            also = f", or -e {name}=…" if name in image["secrets_env"] else ""
+            found.append(
+                f"{name}: this secret of the app is missing; give it: --secret {name}{also}"
+            )
     return found
 
 
@@ -106,7 +128,10 @@ def where(env: Mapping[str, str]) -> tuple[str, int]:
         raise WrongError(
             f"{named['address']}: {address!r} is no IP address; give one, for example 127.0.0.1"
         ) from None
-    return address, whole_number(named["port"], port, 1, 65535)
+    number = whole_number(named["port"], port, 1, 65535)
+    if number == HTTP_PORT:
+        raise WrongError(f"{named['port']}: {port} is nginx's own; give another one")
+    return address, number
 
 
 def listen(address: str, port: int) -> None:
@@ -114,18 +139,18 @@ def listen(address: str, port: int) -> None:
 
     It has TCP_NODELAY, which some servers do not set on one that they inherit. Raises WrongError.
     """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    six = ":" in address
     try:
-        listener.bind((address, port))
+        listener = socket.create_server(
+            (address, port),
+            family=socket.AF_INET6 if six else socket.AF_INET,
+            backlog=BACKLOG,
+            dualstack_ipv6=six and socket.has_dualstack_ipv6(),
+        )
     except OSError as problem:
-        listener.close()
-        raise WrongError(
-            f"{ADDRESS}, {PORT}: cannot listen on {address}:{port}: {problem}"
-        ) from problem
-    listener.listen(BACKLOG)
+        told = f"{ADDRESS}, {PORT}: cannot listen on {address}:{port}: {problem}"
+        raise WrongError(told) from problem
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if listener.fileno() != LISTENER:
         os.dup2(listener.fileno(), LISTENER)
         listener.close()
@@ -137,17 +162,36 @@ def listen(address: str, port: int) -> None:
 def point_nginx(app: str, address: str, port: int) -> None:
     """Name the app's server in its pool."""
     if ipaddress.ip_address(address).is_unspecified:
-        address = "::1" if ":" in address else "127.0.0.1"
+        address = "127.0.0.1"
     member = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     pool = POOLS / f"{app}.conf"
     text = pool.read_text(encoding="utf-8")
     pool.write_text(re.sub(r"^server \S+?(?=[ ;])", f"server {member}", text, flags=re.MULTILINE))
 
 
+def without_ipv6() -> None:
+    """Take nginx's listeners on IPv6 away, where the machine has none."""
+    for site in SITES.glob("*.conf"):
+        text = site.read_text(encoding="utf-8")
+        site.write_text(re.sub(r"^\s*listen \[.*\n", "", text, flags=re.MULTILINE))
+
+
+def has_ipv6() -> bool:
+    """Whether sockets of IPv6 can be made here."""
+    try:
+        socket.socket(socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 def nginx_refuses() -> str:
     """What nginx says of its files where it does not take them, else nothing."""
     done = subprocess.run([NGINX, "-t", "-q"], capture_output=True, text=True, check=False)
-    return done.stderr.strip() if done.returncode else ""
+    if not done.returncode:
+        return ""
+    mend = "; mend what is in /etc/nginx/conf.d" if "/etc/nginx/conf.d" in done.stderr else ""
+    return f"nginx does not take its files{mend}:\n{done.stderr.strip()}"
 
 
 def as_user(image: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,13 +214,14 @@ def start_app(image: Mapping[str, Any], env: Mapping[str, str]) -> subprocess.Po
         env=env,
         pass_fds=(LISTENER,),
         preexec_fn=allow_signals,
+        process_group=0,  # or Ctrl-C at a terminal would cut what is in flight
         **as_user(image),
     )
 
 
 def start_nginx() -> subprocess.Popen[bytes]:
     """Start nginx: its master may open port 80, its workers may not."""
-    return subprocess.Popen([NGINX, "-g", "daemon off;"], preexec_fn=allow_signals)
+    return subprocess.Popen([NGINX, "-g", "daemon off;"], preexec_fn=allow_signals, process_group=0)
 
 
 def wait(processes: Mapping[str, subprocess.Popen[bytes]], until: float) -> bool:
@@ -197,7 +242,8 @@ def stop(nginx: subprocess.Popen[bytes], app: subprocess.Popen[bytes], seconds: 
     idle = wait({"nginx": nginx}, end - min(FOR_THE_APP, seconds / 2))
     if app.poll() is None:
         app.terminate()
-    if wait({"app": app}, end) and not idle:
+    wait({"nginx": nginx, "app": app}, end)
+    if not idle and nginx.poll() is None:
         say("requests were still under way when the time was over; STOP_TIMEOUT gives them more")
     for process in (nginx, app):
         if process.poll() is None:
@@ -214,21 +260,24 @@ def reload(nginx: subprocess.Popen[bytes]) -> None:
     """Let nginx read its files again, where it takes them."""
     refused = nginx_refuses()
     if refused:
-        say(f"nginx goes on with the files it has: {refused}")
+        say(f"it goes on as before: {refused}")
     else:
         nginx.send_signal(signal.SIGHUP)
 
 
 def serve(image: Mapping[str, Any], env: dict[str, str]) -> int:
     """Run both until told to stop; returns the exit code. Raises WrongError."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, WAKES)
     address, port = where(env)
+    env.setdefault("FORWARDED_ALLOW_IPS", f"127.0.0.1,::1,::ffff:127.0.0.1,{address}")
     listen(address, port)
     point_nginx(image["app"], address, port)
+    if not has_ipv6():
+        without_ipv6()
     refused = nginx_refuses()
     if refused:
-        say(f"nginx does not take its files; mend what is in /etc/nginx/conf.d:\n{refused}")
+        say(refused)
         return 1
-    signal.pthread_sigmask(signal.SIG_BLOCK, WAKES)
     app, nginx = start_app(image, env), start_nginx()
     os.close(LISTENER)
     seconds = float(env.get("STOP_TIMEOUT", "").strip() or 8)
@@ -270,6 +319,7 @@ def run(image: Mapping[str, Any], env: dict[str, str], words: list[str]) -> NoRe
     os.setuid(user["user"])
     os.umask(user["umask"])
     os.chdir(user["cwd"])
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     program = shutil.which(words[0], path=path)
     if program is None:
         raise WrongError(f"{words[0]}: there is no such command in the release, and none on {path}")
@@ -280,9 +330,6 @@ def main() -> int:
     """Serve, or run a command."""
     image: dict[str, Any] = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
     env = settings(image, os.environ)
-    secrets = Path("/run/secrets")
-    if secrets.is_dir() and "CREDENTIALS_DIRECTORY" not in env:
-        env["CREDENTIALS_DIRECTORY"] = str(secrets)
     problems = check(image, env)
     for problem in problems:
         say(problem)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # Managed by fuego-deploy: runs on the host once, and stays on none.
-"""Print, as JSON, how systemd runs an app on this host: describe.py APP"""
+"""Print, as JSON, how systemd runs an app here: describe.py APP VARIABLE_TO_LEAVE_OUT…"""
 
 import json
 import re
@@ -35,14 +35,20 @@ def environment(process: str) -> dict[str, str]:
 
 
 def main() -> None:
-    app = sys.argv[1]
+    app, *without = sys.argv[1:]
     service = Path(f"/etc/systemd/system/{app}.service")
     show = ["systemctl", "show", "--property=MainPID", "--value", service.name]
     process = subprocess.run(show, capture_output=True, text=True, check=True).stdout.strip()
+    started_with = environment(process)
+    if "APP_NAME" not in started_with:
+        sys.exit(f"{app}: its process hides its environment; set SPT_NOENV=1 in its env")
+    # The balancers are nginx beside it.
+    for name in (*without, "FORWARDED_ALLOW_IPS"):
+        started_with.pop(name, None)
     found = {
         "app": app,
         "command": words(directive(service, "ExecStart")),
-        "environment": environment(process),
+        "environment": started_with,
         "folder": directive(service, "WorkingDirectory"),
         "user": directive(service, "User"),
     }

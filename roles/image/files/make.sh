@@ -12,8 +12,16 @@ for label; do
     set -- "$@" --change "LABEL $label"
     shift
 done
-"$podman" export "$container" | "$podman" import --quiet "$@" \
+former=$("$podman" images --quiet --no-trunc "$image")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+"$podman" export --output "$work/root.tar" "$container"
+made=$("$podman" import --quiet "$@" \
     --change 'ENTRYPOINT ["/usr/local/sbin/fuego-container"]' \
     --change 'EXPOSE 80' --change 'STOPSIGNAL SIGTERM' \
     --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
-    - "$image"
+    "$work/root.tar" "$image")
+# The one of that name before, unless a container still runs from it.
+[ -z "$former" ] || [ "$former" = "$made" ] || "$podman" rmi "$former" >/dev/null 2>&1 || true
+echo "$made"

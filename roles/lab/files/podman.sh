@@ -54,4 +54,4 @@ if [ "$(stat -f -c %T "$run/mnt" 2>/dev/null)" != nsfs ]; then
     fi
     exec 9>&-
 fi
-exec nsenter --mount="$run/mnt" podman --root "$store" --runroot "$run/podman" "$@"
+exec nsenter --mount="$run/mnt" --wdns="$PWD" podman --root "$store" --runroot "$run/podman" "$@"

@@ -25,8 +25,11 @@ done
 
 # What `make image` made.
 for image in $(podman images --quiet --filter "$filter"); do
-    podman rmi --force "$image" >/dev/null
-    echo "removed image $image"
+    if podman rmi "$image" >/dev/null; then
+        echo "removed image $image"
+    else
+        echo "kept image $image: a container was made from it" >&2
+    fi
 done
 
 # Labs of several checkouts share an image under a name each; the last name takes the image along.
