@@ -71,7 +71,7 @@ class Container:
     def environment(self) -> list[str]:
         """What the app's server was started with."""
         read = "tr '\\0' '\\n' </proc/$(pgrep --oldest --full bin/gunicorn)/environ"
-        return podman("exec", self.id, "sh", "-c", read).stdout.splitlines()
+        return podman("exec", "--user=hello", self.id, "sh", "-c", read).stdout.splitlines()
 
     def ended(self) -> int:
         """Its exit code, once it has ended by itself."""
