@@ -113,7 +113,7 @@ def test_it_serves_with_the_settings_and_files_of_who_runs_it(run: Run, tmp_path
     assert "GREETING=from outside" in container.environment()
     for name in ("hello.example.com", "buildbox.lan"):
         assert container.get("/whoami", host=name)[0] == 200
-    assert "GET /whoami" in container.log
+    assert '"uri":"/whoami"' in container.log
 
 
 def test_who_runs_what(run: Run) -> None:
