@@ -28,6 +28,7 @@ rm -rf "/srv/$app/activations/"*/secrets "/srv/$app/artifacts" /usr/local/lib/fu
     /etc/systemd/system/fuego-deploy-watch.service /usr/local/sbin/fuego-deploy-watch \
     "${HOME:?}/.cache" "$HOME/.ansible" /home/ops /tmp/* /var/tmp/* /var/cache/apt/* /var/lib/apt/lists/* \
     /var/cache/fuego-lab /usr/lib/python3/dist-packages/keep_bytecode.* \
+    /usr/lib/python3/dist-packages/__pycache__/keep_bytecode.* \
     /etc/systemd/system/shared-mounts.service /etc/systemd/system/ssh-host-key.service \
     /etc/sudoers.d /etc/ssh /usr/share/doc /usr/share/man
 : >/etc/machine-id
