@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+INVENTORY = HERE / "inventory"
 ROOT = HERE.parents[1]
 RESULTS = ROOT / "bench" / "results"
-sys.path[:0] = [str(ROOT / "molecule"), str(HERE)]
+sys.path[:0] = [str(ROOT / "molecule"), str(HERE), str(HERE.parent)]
 
 import yaml  # noqa: E402
+from playbook import play  # noqa: E402
 from plot import Row, svg  # noqa: E402
 from traffic import Report, Traffic  # noqa: E402
 
@@ -50,18 +51,6 @@ WAYS = (
         "bench/contrast/restart.yml", {"usual_server": "{server}", "usual_serial": "1"}),
     Way("deploy.yml", "{app}.localhost", "playbooks/deploy.yml", {"app": "{app}"}),
 )  # fmt: skip
-
-
-def play(playbook: str, *more: str) -> None:
-    """Run a playbook over the lab. Raises CalledProcessError where it fails, its output shown."""
-    done = subprocess.run(
-        ["ansible-playbook", f"--inventory={HERE / 'inventory'}", playbook, *more],
-        cwd=ROOT, env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
-        done.check_returncode()
 
 
 def balancer() -> str:
@@ -99,7 +88,13 @@ def measure(way: Way, server: str, more: list[str]) -> tuple[Report, float]:
         time.sleep(BEFORE)
         traffic.mark(f"{way.name}, {server}")
         start = time.monotonic()
-        play(way.playbook, "-e", json.dumps(variables), *(more if "app" in variables else []))
+        play(
+            INVENTORY,
+            way.playbook,
+            "-e",
+            json.dumps(variables),
+            *(more if "app" in variables else []),
+        )
         took = time.monotonic() - start
         time.sleep(AFTER)
     report = traffic.report()
@@ -112,17 +107,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print("boot the lab and deploy", flush=True)
-        play("playbooks/lab.yml")
+        play(INVENTORY, "playbooks/lab.yml")
         try:
-            play("site.yml", *sources(folder, 0))
-            play("bench/contrast/usual.yml")
+            play(INVENTORY, "site.yml", *sources(folder, 0))
+            play(INVENTORY, "bench/contrast/usual.yml")
             for release, server in enumerate(APPS, start=1):
                 for way in WAYS:
                     report, took = measure(way, server, sources(folder, release))
                     print(f"{server}, {way.name}: {report.summary().splitlines()[0]}", flush=True)
                     rows.append(Row(server, way.name, report, took))
         finally:
-            play("playbooks/lab.yml", "-e", "lab_state=absent")
+            play(INVENTORY, "playbooks/lab.yml", "-e", "lab_state=absent")
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "contrast.svg").write_text(svg(rows))
     (RESULTS / "contrast.md").write_text(table(rows))

@@ -19,12 +19,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+INVENTORY = HERE / "inventory"
 ROOT = HERE.parents[1]
 LAB = ROOT / ".lab" / "matrix"
-sys.path[:0] = [str(HERE)]
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import page  # noqa: E402
 from pairs import SERVERS, Figures, Latency, Pair, pairs  # noqa: E402
+from playbook import play  # noqa: E402
 
 CONNECTIONS = 16
 WARM_UP, BURST = 1, 2
@@ -59,18 +61,6 @@ for pid in filter(str.isdigit, (path.name for path in pathlib.Path("/proc").iter
         pass
 print(json.dumps(found * 1024))
 """
-
-
-def play(playbook: str, *more: str) -> None:
-    """Run a playbook over the lab. Raises CalledProcessError where it fails, its output shown."""
-    done = subprocess.run(
-        ["ansible-playbook", f"--inventory={HERE / 'inventory'}", playbook, *more],
-        cwd=ROOT, env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
-        done.check_returncode()
 
 
 def on_host(script: str, *words: str) -> str:
@@ -149,9 +139,9 @@ def run(chosen: list[Pair], rounds: int) -> dict[Pair, Figures]:
         given = Path(name) / "apps.json"
         given.write_text(json.dumps({"apps": {pair.name: pair.entry() for pair in chosen}}))
         print(f"boot the lab and deploy {len(chosen)} pairs", flush=True)
-        play("playbooks/lab.yml")
+        play(INVENTORY, "playbooks/lab.yml")
         try:
-            play("site.yml", "-e", f"@{given}")
+            play(INVENTORY, "site.yml", "-e", f"@{given}")
             stop(chosen)
             for number in range(1, rounds + 1):
                 for pair in chosen[:: -1 if number % 2 else 1]:
@@ -159,7 +149,7 @@ def run(chosen: list[Pair], rounds: int) -> dict[Pair, Figures]:
                     rate = results[pair].through[-1][0]
                     print(f"round {number}  {pair.name:32}{rate:10,.0f}", flush=True)
         finally:
-            play("playbooks/lab.yml", "-e", "lab_state=absent")
+            play(INVENTORY, "playbooks/lab.yml", "-e", "lab_state=absent")
     return results
 
 
