@@ -79,16 +79,13 @@ class Inventory:
         """Below it, app_defaults."""
         return self.variables.get("app_defaults") or {}
 
-    @property
-    def server(self) -> str:
-        """The app's server. Raises RefusedError where an image does not run it."""
+    def check_server(self) -> None:
+        """Raise RefusedError where an image does not run the app's server."""
         servers = catalogue.load(ROOT).servers.values()
         fit = [s.name for s in servers if s.inherits and s.bind and s.upstream_protocol == "http"]
-        name = str((self.defaults | self.entry).get("server", "gunicorn"))
-        if name not in fit:
+        if str((self.defaults | self.entry).get("server", "gunicorn")) not in fit:
             key = f"apps.{self.app}.server"
             raise RefusedError(f"{key}: an image runs gunicorn; take one of {', '.join(fit)}")
-        return name
 
     def secrets(self) -> list[str]:
         """The names of the app's secrets."""
@@ -98,7 +95,7 @@ class Inventory:
 
     def for_the_host(self) -> Plain:
         """The variables of the host that becomes the image. Raises RefusedError."""
-        _ = self.server
+        self.check_server()
         defaults, entry = image_layer(self.defaults), image_layer(self.entry)
         env = entry.get("env") or {}
         for name, value in {**(defaults.get("env") or {}), **env}.items():
