@@ -1,0 +1,48 @@
+"""Find or fetch the uv that builds releases on hosts, on the controller.
+
+Takes `machine`, the hosts' architecture as `uname -m` gives it (x86_64 or aarch64), `lock`, the
+controller's requirements.lock, which holds uv's hashes, and `cache`, where a fetched uv is kept
+(fuego-deploy in the user's cache folder). Where the controller's own uv runs on the hosts as well,
+that is the answer; else the same version is fetched through pip, also with --check, since the file
+is of the controller's cache alone. Returns `path`, the program, and its `version`.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+ROOT = Path(__file__).resolve().parents[2]
+# Ansible loads an action plugin by its path, so that its neighbours are no package to it.
+sys.path[:0] = [str(ROOT / "plugins" / "module_utils")]
+
+from fuego_deploy import artifact, tool  # noqa: E402
+from fuego_deploy.layout import DeployError  # noqa: E402
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """`app_uv`: a host's architecture → the program for it."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, given = self.validate_argument_spec(
+            {
+                "machine": {"type": "str", "required": True},
+                "lock": {"type": "path", "required": True},
+                "cache": {"type": "path"},
+            }
+        )
+        cache = Path(given["cache"]) if given["cache"] else artifact.default_cache()
+        try:
+            own = tool.find()
+            path = tool.for_machine(str(given["machine"]), own, cache, Path(given["lock"]))
+            return result | {"path": str(path), "version": tool.version(own)}
+        except DeployError as problem:
+            return result | {"failed": True, "msg": str(problem)}
