@@ -65,6 +65,8 @@ MAGIC = {
     "role_path",
     "undef",
 }
+# Handed on by looping over its values, which are not worked out anew wherever a role names it.
+LOOPED = {"app_spec"}
 PUBLIC = {name for role in roles() for name in options(role)}
 
 
@@ -131,7 +133,8 @@ def test_names_in_playbooks(path: Path) -> None:
     mine = kept(content)
     made = ours | set().union(*(kept(read(step)) for step in STEPS))
     assert strangers(used(content), COMMAND_LINE, made) == [], "used, and no spec knows it"
-    assert sorted(mine & (PUBLIC | INVENTORY | COMMAND_LINE)) == [], "made, and it has a meaning"
+    taken = (PUBLIC | INVENTORY | COMMAND_LINE) - LOOPED
+    assert sorted(mine & taken) == [], "made, and it has a meaning"
 
 
 @pytest.mark.parametrize("role", roles(), ids=role_name)
