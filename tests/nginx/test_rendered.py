@@ -47,7 +47,7 @@ def test_every_file_reads_like_one_written_by_hand() -> None:
 
 def test_every_template_is_used() -> None:
     rendered = {f"{name}.j2" for name in render([])}
-    rendered |= {"site.conf.j2", "upstream.conf.j2", "watch.service.j2"}
+    rendered |= {"site.conf.j2", "upstream.conf.j2", "watch.service.j2", "_tree.j2"}
     folder = ROLE / "templates"
     assert {str(p.relative_to(folder)) for p in folder.rglob("*.j2")} == rendered
 

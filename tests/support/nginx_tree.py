@@ -46,10 +46,8 @@ def render(sites: list[dict[str, Any]], **settings: Any) -> Files:
             )
             if given.get("admitted", True)
         }
-    base: Files = templar.template(variables["__nginx_base_files"])
-    return {
-        **pool.render(state), **base, **templar.template(variables["__nginx_site_files"])
-    }  # fmt: skip
+    files: Files = templar.template(variables["__nginx_files"])
+    return {**pool.render(state), **files}
 
 
 def free_port() -> int:
