@@ -185,24 +185,26 @@ def main() -> int:
         return 2
     name = options.name or f"localhost/{options.app}:latest"
     try:
-        variables = Inventory(options.inventory, options.app).for_the_host()
+        inventory = Inventory(options.inventory, options.app)
+        variables = inventory.for_the_host()
     except RefusedError as problem:
         print(f"image: {problem}", file=sys.stderr)
         return 2
-    inventory = f"--inventory={write_inventory(variables)}"
+    lab = f"--inventory={write_inventory(variables)}"
     try:
         code = run(
-            "ansible-playbook", inventory, "playbooks/image.yml",
+            "ansible-playbook", lab, "playbooks/image.yml",
             "-e", json.dumps({"image_app": options.app, "image_name": name}),
         )  # fmt: skip
     finally:
-        run("ansible-playbook", inventory, "playbooks/lab.yml", "-e", "lab_state=absent")
+        run("ansible-playbook", lab, "playbooks/lab.yml", "-e", "lab_state=absent")
     if code:
         return code
     print(
         f"\n{name}: {size(name)}. As root, with podman or what calls it where cgroup v1 is mounted:"
     )
-    print(f"    {PODMAN.relative_to(ROOT)} run -p 8080:80 -e GUNICORN_WORKERS=4 {name}")
+    words = ["-p 8080:80", "-e GUNICORN_WORKERS=4", *(f"--secret {s}" for s in inventory.secrets())]
+    print(f"    {PODMAN.relative_to(ROOT)} run {' '.join(words)} {name}")
     return 0
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,57 @@ def test_it_stops_in_time_and_loses_no_request_in_flight(run: Run, image: str) -
     assert found == [200] * 6, container.log
     assert 1 < took < 9, container.log
     assert podman("inspect", "--format={{.State.ExitCode}}", container.id).stdout.strip() == "0"
+
+
+@pytest.mark.parametrize(("seconds", "answered"), [(2, []), (12, [200])])
+def test_its_time_to_stop_is_whoever_runs_its_to_give(
+    run: Run, seconds: int, answered: list[int]
+) -> None:
+    """A request of 7 seconds, which the 8 of a stop do not leave it."""
+    container = run("-e", f"STOP_TIMEOUT={seconds}", WSGI).serves()
+    found: list[int] = []
+
+    def ask() -> None:
+        with suppress(OSError, http.client.HTTPException):
+            found.append(container.get("/slow?seconds=7")[0])
+
+    client = threading.Thread(target=ask)
+    client.start()
+    time.sleep(0.5)
+    podman("stop", "--time=20", container.id)
+    client.join()
+    assert found == answered, container.log
+    assert ("STOP_TIMEOUT gives them more" in container.log) == (not answered)
+    assert podman("inspect", "--format={{.State.ExitCode}}", container.id).stdout.strip() == "0"
+
+
+def test_it_reads_its_files_again_while_it_serves(run: Run, tmp_path: Path) -> None:
+    mine = tmp_path / "my.conf"
+    mine.write_text("add_header X-Mine first always;\n")
+    # The folder: an editor puts another file in a file's place, which a mount of it does not see.
+    container = run("-v", f"{tmp_path}:/etc/nginx/conf.d", WSGI).serves()
+
+    def header(wanted: str) -> str:
+        """What it is once it is the wanted one, or after ten seconds."""
+        deadline = time.monotonic() + 10
+        while True:
+            found = container.get("/whoami")[1]["x-mine"]
+            if found == wanted or time.monotonic() > deadline:
+                return found
+            time.sleep(0.1)
+
+    assert header("first") == "first"
+    mine.write_text("add_header X-Mine second always;\n")
+    podman("kill", "--signal=HUP", container.id)
+    assert header("second") == "second"
+
+    mine.write_text("add_header X-Mine;\n")
+    podman("kill", "--signal=HUP", container.id)
+    deadline = time.monotonic() + 10
+    while "it goes on as before" not in container.log and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert "invalid number of arguments" in container.log
+    assert header("second") == "second"
 
 
 def test_it_ends_with_its_app(run: Run) -> None:
