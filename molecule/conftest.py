@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -111,8 +112,10 @@ class Lab:
         self, *arguments: str, inventories: tuple[Path, ...] = (INVENTORY,)
     ) -> subprocess.CompletedProcess[str]:
         """Run ansible-playbook as a person would, from the root of the checkout."""
+        began = time.monotonic()
         process = self.start(*arguments, inventories=inventories, output=subprocess.PIPE)
         stdout, stderr = process.communicate()
+        print(f"{arguments[0]}: {time.monotonic() - began:.0f} s")
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     def start(
