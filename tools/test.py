@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +28,17 @@ SHELL_SCRIPTS = [
 ]
 
 
-LONG = ("deploy", "servers", "scale", "default")
-"""Scenarios that take longest come first, so that no processor is without work in the end."""
 ALONE = ("faults",)
-"""Scenarios that measure how soon something is noticed: nothing else runs beside them."""
+"""Scenarios that measure how soon something is noticed: they come first, and beside them runs only
+what leaves the processors to them."""
+LONG = ("deploy", "servers", "scale", "default")
+"""Those that take longest come next, so that no processor is without work in the end."""
 SLOTS = 2
 """Steps at a time. A scenario waits for its hosts as long as it works."""
+
+
+NICE = 10
+"""What needs no hosts gets a tenth of a processor that a host wants as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +51,24 @@ class Step:
     needs_hosts: bool = False
     reports: bool = False
     alone: bool = False
-    """Whether nothing may run beside it."""
+    """Whether nothing may run beside it but what needs no hosts."""
 
 
 def steps() -> list[Step]:
-    """Return the steps in order: the quick ones first."""
+    """Return the steps in order. Those that need no hosts find what is wrong soonest."""
+    first = Step(
+        "lab",
+        ("ansible-playbook", "-i", "molecule/default/inventory", "playbooks/lab.yml",
+         "-e", "lab_state=built"),
+        needs_hosts=True,
+        alone=True,
+    )  # fmt: skip
+    alone, others = scenarios()
+    return [first, *map(scenario, alone), *checks(), *map(scenario, others)]
+
+
+def checks() -> list[Step]:
+    """Return what needs no hosts."""
     return [
         Step("ruff", ("ruff", "check", ".")),
         Step("ruff format", ("ruff", "format", "--check", ".")),
@@ -66,31 +86,21 @@ def steps() -> list[Step]:
             reports=True,
         ),
         Step("apps", ("pytest", "apps"), reports=True),
-        Step(
-            "lab",
-            ("ansible-playbook", "-i", "molecule/default/inventory", "playbooks/lab.yml",
-             "-e", "lab_state=built"),
-            needs_hosts=True,
-            alone=True,
-        ),
-        *(
-            Step(
-                f"molecule {scenario}",
-                ("molecule", "test", "--scenario-name", scenario),
-                needs_hosts=True,
-                reports=True,
-                alone=scenario in ALONE,
-            )
-            for scenario in scenarios()
-        ),
-    ]  # fmt: skip
+    ]
 
 
-def scenarios() -> list[str]:
-    """Return the names of the scenarios, the longest first and those that are alone last."""
+def scenario(name: str) -> Step:
+    """Return the step that runs a scenario of Molecule."""
+    command = ("molecule", "test", "--scenario-name", name)
+    return Step(f"molecule {name}", command, needs_hosts=True, reports=True, alone=name in ALONE)
+
+
+def scenarios() -> tuple[list[str], list[str]]:
+    """Return the names of the scenarios that are alone, and those of the others."""
     found = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-    long = [name for name in LONG if name in found]
-    return [*long, *(name for name in found if name not in (*LONG, *ALONE)), *ALONE]
+    first = [name for name in (*ALONE, *LONG) if name in found]
+    names = [*first, *(name for name in found if name not in first)]
+    return [name for name in names if name in ALONE], [name for name in names if name not in ALONE]
 
 
 def count(report: Path) -> tuple[int, int]:
@@ -128,11 +138,19 @@ class Running:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=None if step.needs_hosts else give_way,
             )
 
     def goes_on(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None
+
+    def interrupt(self) -> None:
+        """Tell it to stop, as Ctrl-C does, and wait until it has."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGINT)
+        self._process.wait()
 
     def end(self) -> tuple[int, int]:
         """Wait for it, show its output where it failed, and return how much passed and failed."""
@@ -147,20 +165,43 @@ class Running:
         return passed + (code == 0), failed + (code != 0)
 
 
+def give_way() -> None:
+    """Leave the processors to what measures hosts, by and large.
+
+    A niceness counts within a session; what a whole session gets, where the kernel groups processes
+    by it, is set apart: sched(7), "The autogroup feature".
+    """
+    os.nice(NICE)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICE))
+
+
+def may_start(step: Step, running: list[Running]) -> bool:
+    """Whether there is room for it beside what runs."""
+    hosts = [each.step for each in running if each.step.needs_hosts]
+    if step.needs_hosts and hosts and (step.alone or any(each.alone for each in hosts)):
+        return False
+    return len(running) < SLOTS
+
+
 def run(waiting: list[Step]) -> list[tuple[int, int]]:
     """Run the steps in order, SLOTS at a time; return how much of each passed and failed."""
     results = []
     running: list[Running] = []
-    while waiting or running:
-        for ended in [each for each in running if not each.goes_on()]:
-            running.remove(ended)
-            results.append(ended.end())
-        free = SLOTS - len(running)
-        alone = any(each.step.alone for each in running) or (waiting and waiting[0].alone)
-        if waiting and (not running if alone else free):
-            running.append(Running(waiting.pop(0)))
-        else:
-            time.sleep(0.1)
+    try:
+        while waiting or running:
+            for ended in [each for each in running if not each.goes_on()]:
+                running.remove(ended)
+                results.append(ended.end())
+            ready = next((step for step in waiting if may_start(step, running)), None)
+            if ready:
+                waiting.remove(ready)
+                running.append(Running(ready))
+            else:
+                time.sleep(0.1)
+    finally:
+        for each in running:
+            each.interrupt()
     return results
 
 
@@ -170,6 +211,7 @@ def main() -> None:
     parser.add_argument("--no-hosts", action="store_true", help="leave out what needs hosts")
     options = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     results = run([step for step in steps() if not (step.needs_hosts and options.no_hosts)])
     passed, failed = map(sum, zip(*results, strict=True))
     print(f"{passed} passed, {failed} failed")
