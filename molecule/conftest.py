@@ -17,13 +17,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import testinfra
 from lab import lab_checkout
 from testinfra.host import Host
 from traffic import Traffic
+
+if TYPE_CHECKING:
+    from hello import Fleet
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME", "default")
@@ -176,6 +179,14 @@ def exposure(lab: Lab, name: str, app: str) -> float:
 def lab() -> Lab:
     """Return the hosts of the scenario."""
     return Lab()
+
+
+@pytest.fixture(scope="session")
+def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """Return the apps hello and hello-async, which all tests of the scenario change in turn."""
+    from hello import Fleet
+
+    return Fleet(lab, tmp_path_factory.mktemp("fleet"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,6 +4,7 @@ changes one. Their source is the tests' own copy, so that a test can make a rele
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -29,6 +30,15 @@ DRAIN = 2
 """Seconds that a host's connections get to end. WebSockets and event streams use all of them."""
 BROKEN = "\nif __name__ != '__main__' and server() == {server!r}{where}:\n    {what}\n"
 
+WHOAMI = """
+import subprocess, sys
+from urllib.request import urlopen
+for app in sys.argv[1:]:
+    show = ["systemctl", "show", "--property=Listen", "--value", f"{app}.socket"]
+    address = subprocess.run(show, capture_output=True, text=True).stdout.split()[0]
+    print(urlopen(f"http://{address}/whoami", timeout=5).read().decode())
+"""
+
 
 class Fleet:
     """The two apps as an inventory would describe them, from a source that tests change."""
@@ -39,6 +49,7 @@ class Fleet:
         self.source = folder / "hello"
         shutil.copytree(ROOT / "apps/hello", self.source)
         self.main = (self.source / "main.py").read_text()
+        self._versions = itertools.count(10)
         self.apps = yaml.safe_load((INVENTORY / "group_vars/all/apps.yml").read_text())["apps"]
         for app in self.apps.values():
             app["source"]["path"] = str(self.source)
@@ -52,8 +63,9 @@ class Fleet:
         apps = {name: {**app, **settings} for name, app in known.items()}
         self.file.write_text(json.dumps({"apps": apps}))
 
-    def version(self, number: int) -> None:
-        """Another release that works."""
+    def version(self, number: int | None = None) -> None:
+        """Another release that works; with a number, the same as before with it."""
+        number = next(self._versions) if number is None else number
         self.main = f"{self.main.partition('# version')[0]}# version {number}\n"
         self.write(self.main)
 
@@ -159,15 +171,12 @@ def serving(lab: Lab, host: str, app: str) -> dict[str, Any]:
 
 def releases(lab: Lab, hosts: tuple[str, ...]) -> dict[str, set[str]]:
     """App → the releases that its hosts answer with, asked one by one past the balancers."""
-    found: dict[str, set[str]] = {}
-    for app in SITES:
-        for name in hosts:
-            host = lab.host(name)
-            address = host.run(f"systemctl show --property=Listen --value {app}.socket").stdout
-            ask = f"print(urlopen('http://{address.split()[0]}/whoami', timeout=5).read().decode())"
-            answer = host.run(f'python3 -c "from urllib.request import urlopen; {ask}"')
-            assert answer.rc == 0, f"{app} on {name} does not answer: {answer.stderr}"
-            found.setdefault(app, set()).add(json.loads(answer.stdout)["release"])
+    found: dict[str, set[str]] = {app: set() for app in SITES}
+    for name in hosts:
+        answer = lab.host(name).run(f"python3 -c '{WHOAMI}' {' '.join(SITES)}")
+        assert answer.rc == 0, f"an app on {name} does not answer: {answer.stderr}"
+        for app, line in zip(SITES, answer.stdout.splitlines(), strict=True):
+            found[app].add(json.loads(line)["release"])
     return found
 
 

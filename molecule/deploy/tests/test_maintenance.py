@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from subprocess import CompletedProcess
 
 from conftest import Lab
-from hello import RATE, SITES
+from hello import RATE, SITES, Fleet
 
 BALANCERS = ("lb1", "lb2")
 MESSAGE = 'Back at 14:00; it\'s "now" $5 & <b>50 %</b> off } \\'
-
-
-def turn(lab: Lab, **variables: object) -> CompletedProcess[str]:
-    return lab.playbook("playbooks/maintenance.yml", "-e", json.dumps(variables))
 
 
 def assert_closed(lab: Lab) -> None:
@@ -28,24 +22,23 @@ def assert_closed(lab: Lab) -> None:
         assert lab.request(SITES["hello"], "/healthz", balancer=balancer).status == 200
 
 
-def test_maintenance_outlives_runs_and_restarts(lab: Lab) -> None:
+def test_maintenance_outlives_runs_and_restarts(lab: Lab, fleet: Fleet) -> None:
     """Behaviour 15."""
-    first = lab.playbook("site.yml")
-    assert first.returncode == 0, first.stdout
     with lab.traffic(SITES["hello-async"], balancers=("lb1",), rate=RATE) as other:
         other.mark("maintenance of the other app")
-        run = turn(lab, app="hello", state="on", message=MESSAGE, retry_after=600)
+        closed = {"state": "on", "message": MESSAGE, "retry_after": 600}
+        run = fleet.run("maintenance.yml", app="hello", **closed)
         assert run.returncode == 0, run.stdout
         assert_closed(lab)
 
-        site = lab.playbook("site.yml")
+        site = fleet.run("site.yml")
         assert site.returncode == 0, site.stdout
         assert site.stdout.count("changed=0") == site.stdout.count("changed="), site.stdout
         assert re.search(r"hello: maintenance on by \S+@\S+ since 20\S+Z: Back at", site.stdout)
         assert lab.host("lb2").run("nginx -t && systemctl restart nginx").rc == 0
         assert_closed(lab)
 
-        off = turn(lab, app="hello", state="off")
+        off = fleet.run("maintenance.yml", app="hello", state="off")
         assert off.returncode == 0, off.stdout
         for balancer in BALANCERS:
             assert lab.request(SITES["hello"], "/whoami", balancer=balancer).status == 200

@@ -40,13 +40,11 @@ KILL_MAIN = ("systemctl", "kill", "--kill-whom=main", "--signal=KILL")
 SETTLED = 3.0  # seconds of traffic after a fault, in which what it does to others would show
 
 
-@pytest.fixture(scope="module")
-def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+@pytest.fixture(scope="module", autouse=True)
+def one_app(fleet: Fleet) -> None:
     """Only hello ever changes here."""
-    found = Fleet(lab, tmp_path_factory.mktemp("fleet"))
-    found.apps["hello-async"]["source"]["path"] = "apps/hello"
-    found.write(found.main)
-    return found
+    fleet.apps["hello-async"]["source"]["path"] = "apps/hello"
+    fleet.write(fleet.main)
 
 
 def inside(lab: Lab, host: str, *command: str) -> str:
@@ -238,7 +236,7 @@ def small_disk(lab: Lab) -> Iterator[str]:
 def test_a_disk_is_full(lab: Lab, fleet: Fleet, small_disk: str) -> None:
     """Nothing is switched; with room made, the same command does it."""
     before = releases(lab, HOSTS)
-    fleet.version(2)
+    fleet.version()
     with traffic(lab, "deploy to a full disk, and again"):
         run = fleet.run("deploy.yml", app="hello")
         assert run.returncode != 0
@@ -273,7 +271,7 @@ def test_the_package_index_is_gone(lab: Lab, fleet: Fleet) -> None:
 def test_a_host_cannot_be_reached(lab: Lab, fleet: Fleet) -> None:
     """Behaviour 11. It serves all the while, but nobody can deploy to it."""
     before = releases(lab, HOSTS)
-    fleet.version(3)
+    fleet.version()
     others = ("app1", "app3")
     with traffic(lab, "deploy without app2"):
         with cut_off(lab, "app2", "tcp dport 22 reject with tcp reset"):

@@ -21,11 +21,6 @@ ONE = ("lb1",)
 
 
 @pytest.fixture(scope="module")
-def fleet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    return Fleet(lab, tmp_path_factory.mktemp("fleet"))
-
-
-@pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The inventory of app4's line."""
     return write(tmp_path_factory.mktemp("line"), "app_servers", "app4")
