@@ -71,7 +71,7 @@ def test_a_host_that_is_booted(greeter: int, tmp_path: Path, state: str) -> None
     ("said", "address", "told"),
     [
         ("echo stopping; exit 1", "127.0.0.1", "app1 does not boot: stopping"),
-        ("sleep 5", "127.0.0.1", "app1 has not booted within 0.5 s"),
+        ("exit 124", "127.0.0.1", "app1 has not booted within 0.5 s"),
         ("echo running", "127.0.0.9", "app1 does not answer on SSH within 0.5 s"),
     ],
 )

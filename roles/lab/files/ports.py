@@ -9,16 +9,19 @@ import json
 import socket
 import subprocess
 import sys
+import time
 
 SECONDS = 1.0
 
 
 def is_held(address: str, port: int) -> bool:
-    """Whether somebody takes connections there."""
-    try:
-        socket.create_connection((address, port), timeout=SECONDS).close()
-    except OSError:
-        return False
+    """Whether somebody takes connections there, who is not just about to end."""
+    for pause in (SECONDS, 0):
+        try:
+            socket.create_connection((address, port), timeout=SECONDS).close()
+        except OSError:
+            return False
+        time.sleep(pause)
     return True
 
 
