@@ -10,10 +10,12 @@ import http.client
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -117,7 +119,13 @@ class Lab:
         """Run ansible-playbook as a person would, from the root of the checkout."""
         began = time.monotonic()
         process = self.start(*arguments, inventories=inventories, output=subprocess.PIPE)
-        stdout, stderr = process.communicate()
+        try:
+            stdout, stderr = process.communicate()
+        except BaseException:  # it has a session of its own, which Ctrl-C does not reach
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            raise
         print(f"{arguments[0]}: {time.monotonic() - began:.0f} s")
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 

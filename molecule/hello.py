@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +97,17 @@ class Fleet:
             inventories=self.inventories,
         )
         deadline = time.monotonic() + 300
-        while time.monotonic() < deadline and process.poll() is None:
-            now = serving(self.lab, host, app)
-            if now.get("proved") and now["release"].partition(".")[0] not in other_than:
-                break
-            time.sleep(0.2)
-        assert process.poll() is None, "the deploy ended before it could be killed"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            while time.monotonic() < deadline and process.poll() is None:
+                now = serving(self.lab, host, app)
+                if now.get("proved") and now["release"].partition(".")[0] not in other_than:
+                    break
+                time.sleep(0.2)
+            assert process.poll() is None, "the deploy ended before it could be killed"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 class Recording:

@@ -37,6 +37,9 @@ SLOTS = 2
 """Steps at a time. A scenario waits for its hosts as long as it works."""
 
 
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE = 60.0
+"""Seconds that steps get to stop, once they are told to."""
 NICE = 10
 """What needs no hosts gets a tenth of a processor that a host wants as well."""
 
@@ -139,7 +142,7 @@ class Running:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=None if step.needs_hosts else give_way,
+                preexec_fn=hear_interrupts if step.needs_hosts else give_way,
             )
 
     def goes_on(self) -> bool:
@@ -147,10 +150,18 @@ class Running:
         return self._process.poll() is None
 
     def interrupt(self) -> None:
-        """Tell it to stop, as Ctrl-C does, and wait until it has."""
+        """Tell it to stop, as Ctrl-C does."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGINT)
-        self._process.wait()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it has stopped; kill it where it takes longer."""
+        try:
+            self._process.wait(max(seconds, 0))
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def end(self) -> tuple[int, int]:
         """Wait for it, show its output where it failed, and return how much passed and failed."""
@@ -165,12 +176,18 @@ class Running:
         return passed + (code == 0), failed + (code != 0)
 
 
+def hear_interrupts() -> None:
+    """End at SIGINT, also where a shell that runs us in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def give_way() -> None:
     """Leave the processors to what measures hosts, by and large.
 
     A niceness counts within a session; what a whole session gets, where the kernel groups processes
     by it, is set apart: sched(7), "The autogroup feature".
     """
+    hear_interrupts()
     os.nice(NICE)
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(NICE))
@@ -200,9 +217,22 @@ def run(waiting: list[Step]) -> list[tuple[int, int]]:
             else:
                 time.sleep(0.1)
     finally:
-        for each in running:
-            each.interrupt()
+        stop(running)
     return results
+
+
+def stop(running: list[Running]) -> None:
+    """End steps that are under way, which have sessions of their own; hear no second signal."""
+    if not running:
+        return
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    print("test: stopping what is under way", file=sys.stderr, flush=True)
+    for each in running:
+        each.interrupt()
+    deadline = time.monotonic() + GRACE
+    for each in running:
+        each.wait(deadline - time.monotonic())
 
 
 def main() -> None:
@@ -211,7 +241,9 @@ def main() -> None:
     parser.add_argument("--no-hosts", action="store_true", help="leave out what needs hosts")
     options = parser.parse_args()
     LOGS.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, lambda got, _: sys.exit(128 + got))
     results = run([step for step in steps() if not (step.needs_hosts and options.no_hosts)])
     passed, failed = map(sum, zip(*results, strict=True))
     print(f"{passed} passed, {failed} failed")
