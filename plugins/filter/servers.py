@@ -64,6 +64,19 @@ def unit_beside(unit: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def units_beside(spec: Mapping[str, Any], host: str) -> list[str]:
+    """The units of an app's processes and jobs on a host, as roles/app/templates/_units.j2 has
+    them."""
+    kinds = {"processes": ("service",), "jobs": ("service", "timer")}
+    return [
+        f"{spec['name']}_{part}.{kind}"
+        for key, suffixes in kinds.items()
+        for part, entry in spec[key].items()
+        if host in entry["hosts"]
+        for kind in suffixes
+    ]
+
+
 def named_texts(text: str) -> dict[str, str]:
     """Name → text, of several that stand in one below lines `==> name`."""
     _, *parts = re.split(r"^==> (\S+)\n", text, flags=re.MULTILINE)
@@ -78,6 +91,7 @@ class FilterModule:
         return {
             "named_texts": named_texts,
             "unit_beside": unit_beside,
+            "units_beside": units_beside,
             "server_data": server_data,
             "server_per_processor": server_per_processor,
             "server_settings": server_settings,

@@ -56,6 +56,11 @@ options:
     type: str
     choices: [claimed, present]
     default: present
+  units:
+    description: The names of the units of its processes and jobs.
+    type: list
+    elements: str
+    default: []
   python:
     description: The host's Python that the release is built with.
     type: path
@@ -155,9 +160,9 @@ removed:
 def run(module: AnsibleModule) -> dict[str, Any]:
     given = module.params
     app = App(given["name"])
-    refuse_foreign(app)
-    made = missing_claims(app) if module.check_mode else claim(app)
+    refuse_foreign(app, given["units"])
     python = release.ask_python(app, given["python"])
+    made = missing_claims(app) if module.check_mode else claim(app)
     folder = release.find(app, given["release"], python)
     removed: list[str] = []
     unbuilt = False
@@ -208,6 +213,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "release": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["claimed", "present"], "default": "present"},
+            "units": {"type": "list", "elements": "str", "default": []},
             "python": {"type": "path", "default": "/usr/bin/python3"},
             "archive": {"type": "path"},
             "uv": {"type": "path"},

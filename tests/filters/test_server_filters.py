@@ -13,6 +13,7 @@ from servers import (
     systemd_value,
     systemd_word,
     unit_beside,
+    units_beside,
 )
 
 DATA = """
@@ -92,3 +93,18 @@ def test_what_a_unit_says_of_the_service_alone_is_kept_from_processes_and_jobs()
             "Restart": "always", "RestartSteps": 3, "MemoryDenyWriteExecute": False,
             "NotifyAccess": "all"}  # fmt: skip
     assert unit_beside(said) == {"MemoryMax": "1G", "MemoryDenyWriteExecute": False}
+
+
+def test_units_of_processes_and_jobs_on_a_host() -> None:
+    spec = {
+        "name": "shop",
+        "processes": {"worker": {"hosts": ["app1", "app2"]}},
+        "jobs": {"tidy": {"hosts": ["app1"]}},
+    }
+    assert units_beside(spec, "app1") == [
+        "shop_worker.service",
+        "shop_tidy.service",
+        "shop_tidy.timer",
+    ]
+    assert units_beside(spec, "app2") == ["shop_worker.service"]
+    assert units_beside(spec, "app3") == []

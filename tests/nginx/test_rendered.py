@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from nginx_tree import ROLE, Files, Tree, render
+from nginx_tree import ROLE, Files, Tree, render, variables_of
 
 Site = dict[str, Any]
 
@@ -50,6 +50,13 @@ def test_every_template_is_used() -> None:
     rendered |= {"site.conf.j2", "upstream.conf.j2", "watch.service.j2", "_tree.j2"}
     folder = ROLE / "templates"
     assert {str(p.relative_to(folder)) for p in folder.rglob("*.j2")} == rendered
+
+
+def test_nginx_is_installed_with_what_serves_no_site() -> None:
+    variables, templar = variables_of()
+    without = {name: text for name, text in render([]).items() if not name.startswith("pools/")}
+    assert templar.template(variables["__nginx_base_files"]) == without
+    assert list(without) == variables["__nginx_base"]
 
 
 def test_each_pool_is_what_its_file_says() -> None:

@@ -84,6 +84,22 @@ def said(lab: Lab, host: str) -> list[list[str]]:
     return [line.split() for line in text.splitlines()]
 
 
+def test_a_unit_of_somebody_elses_is_refused_before_anything_is_made(
+    lab: Lab, deploy: Deploy
+) -> None:
+    host, unit = lab.host("app2"), "/etc/systemd/system/busy_worker.service"
+    host.run(f"printf '[Service]\nExecStart=/bin/true\n' >{unit}")
+    try:
+        run = deploy()
+    finally:
+        host.run(f"rm {unit}")
+    assert run.returncode != 0
+    assert "app2: Claim the app's place on the host: apps.busy: " in run.stdout
+    assert unit in run.stdout
+    for made in ("ls -d /srv/busy /etc/busy", "getent passwd busy"):
+        assert host.run(made).rc != 0
+
+
 def test_they_begin_with_a_deploy_and_follow_its_release(lab: Lab, deploy: Deploy) -> None:
     run = deploy()
     assert run.returncode == 0, run.stdout
