@@ -275,7 +275,12 @@ def test_secrets_are_roots(app: App) -> None:
     assert (folder / "secrets" / "TOKEN.env").read_bytes() == b'TOKEN="t"\n'
     assert {
         str(path.relative_to(folder)): f"{path.stat().st_mode & 0o777:o}"
-        for path in (folder / ".activation.json", folder / "env", *folder.glob("secrets/**"))
+        for path in (
+            folder / ".activation.json",
+            folder / "env",
+            folder / "secrets",
+            *(folder / "secrets").iterdir(),
+        )
     } == {
         ".activation.json": "600", "env": "600", "secrets": "700", "secrets/API_KEY": "600",
         "secrets/TOKEN": "600", "secrets/TOKEN.env": "600",

@@ -1,4 +1,7 @@
-"""A release on one host first, with a tenth of the requests, and then everywhere or nowhere."""
+"""A release on one host first, with a tenth of the requests, and then everywhere or nowhere.
+
+The tests of the scenario follow one another, also from file to file.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ def canary(fleet: Fleet) -> Iterator[None]:
     yield
     del fleet.apps["hello"]["canary"]
     fleet.apps["hello-async"]["source"]["path"] = source
+    fleet.version()
 
 
 def on_host(lab: Lab, host: str) -> str:

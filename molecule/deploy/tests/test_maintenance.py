@@ -1,4 +1,7 @@
-"""Maintenance of one app on both balancers, with the other app served as ever."""
+"""Maintenance of one app on both balancers, with the other app served as ever.
+
+The fleet is as the tests of deploys left it, and as its inventory describes it.
+"""
 
 from __future__ import annotations
 
