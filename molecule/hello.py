@@ -24,8 +24,6 @@ SITES = {"hello": "hello.localhost", "hello-async": "hello-async.localhost"}
 RATE = 20
 """Requests a second to each app. Ansible and all hosts share this machine, so that many more make
 each run take several times as long."""
-BUSY = 170
-"""Where it is their number that proves something."""
 DRAIN = 2
 """Seconds that a host's connections get to end. WebSockets and event streams use all of them."""
 BROKEN = "\nif __name__ != '__main__' and server() == {server!r}{where}:\n    {what}\n"

@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 from conftest import Lab
 from hello import (
-    BUSY,
     SITES,
     Fleet,
     Recording,
@@ -37,6 +36,7 @@ KILL_A_WORKER = """
     done
 """
 KILL_MAIN = ("systemctl", "kill", "--kill-whom=main", "--signal=KILL")
+BUSY = 170  # requests a second to each app, so that some are in flight wherever something fails
 SETTLED = 3.0  # seconds of traffic after a fault, in which what it does to others would show
 
 
