@@ -31,7 +31,7 @@ SHELL_SCRIPTS = [
 ALONE = ("faults",)
 """Scenarios that measure how soon something is noticed: they come first, and beside them runs only
 what leaves the processors to them."""
-LONG = ("deploy", "servers", "scale", "default")
+LONG = ("deploy", "servers", "scale", "default", "sources")
 """Those that take longest come next, so that no processor is without work in the end."""
 SLOTS = 2
 """Steps at a time. A scenario waits for its hosts as long as it works."""
