@@ -61,13 +61,22 @@ def health(
         return _stopped(app, service, listening=socket["active"] == "active")
     if socket["active"] not in ("", "active"):
         return Word("not listening", "bad", f"{app}.socket is {one_line(socket['active'])}")
-    for name, unit in units.items():
-        failed = unit["active"] == "failed"
-        if name.startswith(f"{app}_") and (failed or _should_run(unit)):
-            short = name.rpartition(".")[0]
-            why = f"{name} is {one_line(unit['active'])}; journalctl -u {short} says why"
-            return Word(f"{short.partition('_')[2]} {one_line(unit['active'])}", "bad", why)
+    beside = [
+        _beside(name, unit)
+        for name, unit in units.items()
+        if name.startswith(f"{app}_") and (unit["active"] == "failed" or _should_run(unit))
+    ]
+    if beside:
+        texts, whys = zip(*beside, strict=True)
+        return Word(", ".join(dict.fromkeys(texts)), "bad", "; ".join(whys))
     return _answered(said["answer"], one_line(said["problem"]))
+
+
+def _beside(name: str, unit: Mapping[str, Any]) -> tuple[str, str]:
+    """What is wrong with a process or a job, in short and with where to look."""
+    short, active = name.rpartition(".")[0], one_line(unit["active"])
+    why = f"{name} is {active}; journalctl -u {short} says why"
+    return f"{short.partition('_')[2]} {active}", why
 
 
 def _should_run(unit: Mapping[str, Any]) -> bool:

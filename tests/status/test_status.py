@@ -42,6 +42,8 @@ def test_a_fleet_that_is_well_has_nothing_to_look_at(fleet: Fleet) -> None:
         ({"beside": {"shop_worker.service": unit("failed")}}, "worker failed",
          "shop_worker.service is failed; journalctl -u shop_worker says why"),
         ({"beside": {"shop_tidy.timer": unit("inactive")}}, "tidy inactive", "shop_tidy.timer is"),
+        ({"beside": {"shop_tidy.service": unit("failed"), "shop_worker.service": unit("inactive")}},
+         "tidy failed, worker inactive", "shop_worker.service is inactive; journalctl -u"),
         ({"answer": None, "problem": "activation 3 has never passed its health check"},
          "runs, not proved", "activation 3"),
         ({"answer": {"path": "/z", "status": 503, "problem": "", "healthy": False}},
