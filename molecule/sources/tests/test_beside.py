@@ -86,7 +86,8 @@ def said(lab: Lab, host: str) -> list[list[str]]:
 
 def tidied(lab: Lab) -> list[str]:
     """Where the job ran, each time."""
-    return lab.host("app1").run(f"cat {SHARED}/tidied").stdout.split()
+    text: str = lab.host("app1").run(f"cat {SHARED}/tidied").stdout
+    return text.split()
 
 
 def test_a_unit_of_somebody_elses_is_refused_before_anything_is_made(
