@@ -216,4 +216,8 @@ def size(name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("image: interrupted", file=sys.stderr)
+        sys.exit(130)
