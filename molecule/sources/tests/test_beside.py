@@ -40,6 +40,19 @@ note("began")
 while True:
     time.sleep(0.1)
 """
+LONG = """
+import os, time
+
+def note(text):
+    with open("../../../shared/long", "a") as file:
+        print(os.environ["APP_RELEASE"], text, file=file)
+
+note("began")
+until = time.monotonic() + 90
+while not os.path.exists("../../../shared/go") and time.monotonic() < until:
+    time.sleep(0.1)
+note(open("late.txt").read())
+"""
 BEGIN: dict[str, Any] = {
     "source": {},
     "callable": "main:app",
@@ -48,7 +61,8 @@ BEGIN: dict[str, Any] = {
     "env": {"NAME": "Bea"},
     "processes": {"worker": {"command": "python work.py"}},
     "jobs": {"tidy": {"command": "sh -c 'hostname >>../../../shared/tidied'",
-                      "schedule": "*:*:*"}},
+                      "schedule": "*:*:*"},
+             "long": {"command": "python long.py", "schedule": "*:*:0/3"}},
 }  # fmt: skip
 Deploy = Callable[..., CompletedProcess[str]]
 
@@ -68,6 +82,8 @@ def deploy(lab: Lab, given: Path) -> Deploy:
     def run(work: str = WORK, **changed: object) -> CompletedProcess[str]:
         (folder / "app" / "main.py").write_text(MAIN)
         (folder / "app" / "work.py").write_text(work)
+        (folder / "app" / "long.py").write_text(LONG)
+        (folder / "app" / "late.txt").write_text(f"{len(work)}")
         settings = folder / "busy.env"
         settings.write_text('# of the team\nexport GREETING="it\'s $HOME"\nNAME=Al\n')
         entry = {**BEGIN, "source": {"path": str(folder / "app")}, "env_files": [str(settings)]}
@@ -78,9 +94,9 @@ def deploy(lab: Lab, given: Path) -> Deploy:
     return run
 
 
-def said(lab: Lab, host: str) -> list[list[str]]:
-    """What the worker noted there, as release and word."""
-    text = lab.host(host).run(f"cat {SHARED}/worked").stdout
+def said(lab: Lab, host: str, where: str = "worked") -> list[list[str]]:
+    """What the worker noted there, or the job that takes long, as release and word."""
+    text = lab.host(host).run(f"cat {SHARED}/{where}").stdout
     return [line.split() for line in text.splitlines()]
 
 
@@ -117,6 +133,8 @@ def test_they_begin_with_a_deploy_and_follow_its_release(lab: Lab, deploy: Deplo
         time.sleep(0.5)
     assert len(tidied(lab)) >= 10
     assert set(tidied(lab)) == {"app1"}
+    while not said(lab, "app1", "long") and time.monotonic() < deadline:
+        time.sleep(0.5)
     assert not lab.host("app2").file(f"{SHARED}/tidied").exists, "a job runs on one host"
 
     run = deploy(WORK + "# another release\n")
@@ -125,6 +143,14 @@ def test_they_begin_with_a_deploy_and_follow_its_release(lab: Lab, deploy: Deplo
         old, new = first[host][0][0], said(lab, host)[-1][0]
         assert said(lab, host) == [[old, "began"], [old, "finished"], [new, "began"]]
         assert old != new
+    # The job began with the first release, runs on, and has its files.
+    old = first["app1"][0][0]
+    assert said(lab, "app1", "long") == [[old, "began"]]
+    lab.host("app1").run(f"touch {SHARED}/go")
+    deadline = time.monotonic() + 15
+    while len(said(lab, "app1", "long")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert said(lab, "app1", "long")[1] == [old, str(len(WORK))]
     again = deploy(WORK + "# another release\n")
     assert again.stdout.count("changed=0") == again.stdout.count("changed="), again.stdout
 
