@@ -1,10 +1,10 @@
 """Find or fetch the uv that builds releases on hosts, on the controller.
 
-Takes `machine`, the hosts' architecture as `uname -m` gives it (x86_64 or aarch64), `lock`, the
-controller's requirements.lock, which holds uv's hashes, and `cache`, where a fetched uv is kept
-(fuego-deploy in the user's cache folder). Where the controller's own uv runs on the hosts as well,
-that is the answer; else the same version is fetched through pip, also with --check, since the file
-is of the controller's cache alone. Returns `path`, the program, and its `version`.
+Takes `machine`, the hosts' architecture as `uname -m` gives it (x86_64 or aarch64), and `lock`, the
+controller's requirements.lock, which holds uv's hashes. Where the controller's own uv runs on the
+hosts as well, that is the answer; else the same version is fetched through pip and kept in the
+user's cache folder, also with --check, since that is the controller's alone. Returns `path`, the
+program, and its `version`.
 """
 
 import sys
@@ -36,13 +36,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             {
                 "machine": {"type": "str", "required": True},
                 "lock": {"type": "path", "required": True},
-                "cache": {"type": "path"},
             }
         )
-        cache = Path(given["cache"]) if given["cache"] else artifact.default_cache()
+        machine, lock = str(given["machine"]), Path(given["lock"])
         try:
             own = tool.find()
-            path = tool.for_machine(str(given["machine"]), own, cache, Path(given["lock"]))
+            path = tool.for_machine(machine, own, artifact.default_cache(), lock)
             return result | {"path": str(path), "version": tool.version(own)}
         except DeployError as problem:
             return result | {"failed": True, "msg": str(problem)}
