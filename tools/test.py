@@ -58,16 +58,17 @@ class Step:
 
 
 def steps() -> list[Step]:
-    """Return the steps in order. Those that need no hosts find what is wrong soonest."""
-    first = Step(
+    """Return the steps in order: beside scenarios that are alone runs what needs no hosts."""
+    lab = Step(
         "lab",
         ("ansible-playbook", "-i", "molecule/default/inventory", "playbooks/lab.yml",
          "-e", "lab_state=built"),
         needs_hosts=True,
         alone=True,
     )  # fmt: skip
-    alone, others = scenarios()
-    return [first, *map(scenario, alone), *checks(), *map(scenario, others)]
+    known = {path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")}
+    others = [*LONG, *sorted(known - {*ALONE, *LONG})]
+    return [lab, *map(scenario, ALONE), *checks(), *map(scenario, others)]
 
 
 def checks() -> list[Step]:
@@ -96,14 +97,6 @@ def scenario(name: str) -> Step:
     """Return the step that runs a scenario of Molecule."""
     command = ("molecule", "test", "--scenario-name", name)
     return Step(f"molecule {name}", command, needs_hosts=True, reports=True, alone=name in ALONE)
-
-
-def scenarios() -> tuple[list[str], list[str]]:
-    """Return the names of the scenarios that are alone, and those of the others."""
-    found = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-    first = [name for name in (*ALONE, *LONG) if name in found]
-    names = [*first, *(name for name in found if name not in first)]
-    return [name for name in names if name in ALONE], [name for name in names if name not in ALONE]
 
 
 def count(report: Path) -> tuple[int, int]:
